@@ -1,0 +1,47 @@
+"""Scalar reverse-mode automatic differentiation.
+
+>>> import autograd
+>>> a, b = autograd.Value(2.0, label="a"), autograd.Value(0.5, label="b")
+>>> out = autograd.tanh(a * b)
+>>> out.backward()
+>>> f"{a.grad:.4f} {b.grad:.4f}"
+'0.2100 0.8399'
+
+Every row of the table of operations (autograd.OPS) is a function here: autograd.exp, autograd.relu,
+autograd.affine, ... They take numbers and Values.
+"""
+
+import builtins
+from typing import TYPE_CHECKING, Any
+
+from .composed import log_softmax, mean, softmax
+from .graph import leaves, topological_order
+from .ops import *  # noqa: F403  the rows, and what the next line names
+from .ops import OPS, Op
+from .value import StaleGraphError, Value, no_grad, register
+
+if TYPE_CHECKING:
+    from .drawing import draw, save_svg, to_svg
+
+_DRAWING = ("draw", "save_svg", "to_svg")
+
+# As NumPy does, `from autograd import *` leaves out what would hide a builtin (sum, abs, pow).
+__all__ = [
+    *("OPS", "Op", "StaleGraphError", "Value", "leaves", "log_softmax", "mean", "no_grad"),
+    *("register", "softmax", "topological_order", *_DRAWING),
+    *(name for name in OPS if not hasattr(builtins, name)),
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DRAWING:  # imported only when used: the core stays on the standard library
+        from . import drawing
+
+        return getattr(drawing, name)
+    if name in OPS:  # a row registered since
+        return OPS[name]
+    raise AttributeError(f"module 'autograd' has no attribute {name!r}", name=name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_DRAWING, *OPS})

@@ -1,0 +1,90 @@
+"""The reverse pass: the chain rule, applied in reverse topological order.
+
+>>> from autograd import Value
+>>> x = Value(3.0)
+>>> (x**3).backward()
+>>> x.grad
+27.0
+>>> (x**3).backward()  # leaves sum over passes
+>>> x.grad
+54.0
+"""
+
+from _thread import RLock
+from operator import attrgetter
+from typing import Any
+
+from .graph import sort
+from .ops import real
+from .value import CONSTANT, Value, refuse_stale
+
+_pass = RLock()  # cotangents live on the nodes while a pass runs: one pass at a time
+_stamp = attrgetter("_stamp")
+
+
+def backward(root: Value, gradient: float = 1.0) -> None:
+    """Add gradient * d(root)/d(leaf) into the grad of every leaf that root depends on.
+
+    The cotangent of each inner node, d(root)/d(node) summed over all paths, replaces its grad.
+    Raises StaleGraphError if a leaf was changed since the graph was built, ValueError for a constant.
+    An error leaves the gradients of the leaves as they were.
+
+    >>> a = Value(2.0)
+    >>> backward(a * a * a, gradient=10.0)
+    >>> a.grad
+    120.0
+    """
+    gradient = real(gradient)
+    if root.kind == CONSTANT:
+        raise ValueError(f"{root!r} is a constant: no gradient flows from it; right: call backward on a result of Values")
+    with _pass:
+        leaves, order = sort((root,))
+        before = [leaf._grad for leaf in leaves]
+        unreached = [leaf for leaf in leaves if leaf._grad is None]
+        try:
+            newest = max(map(_stamp, leaves))
+            for node in order:
+                if node._stamp < newest:
+                    refuse_stale(node)
+                node._grad = 0.0
+            for leaf in unreached:
+                leaf._grad = 0.0
+            root._grad = (root._grad or 0.0) + gradient
+            _sweep(order)
+        except BaseException:
+            for node in order:
+                node._grad = None
+            for leaf, grad in zip(leaves, before, strict=True):
+                leaf._grad = grad
+            raise
+        for leaf in unreached:
+            if leaf._kind is CONSTANT:
+                leaf._grad = None
+
+
+def _sweep(order: list[Value]) -> None:
+    for node in reversed(order):
+        op: Any = node.op
+        g = node._grad
+        x: Any = node._x
+        y: Any = node._y
+        pullback = op.pullback
+        try:
+            if y is None:
+                if x is not None:
+                    (gx,) = pullback(g, node._data, x._data)
+                    x._grad += gx
+                    continue
+                cotangents = pullback(g, node._data, *[v._data for v in node._xs])
+            elif y._kind is CONSTANT:  # x**2 needs no log(x)
+                x._grad += g * op.partials[0](node._data, x._data, y._data)
+                continue
+            else:
+                gx, gy = pullback(g, node._data, x._data, y._data)
+                x._grad += gx
+                y._grad += gy
+                continue
+        except ArithmeticError:  # a plain float raised where IEEE 754 has a value
+            cotangents = [g * d for d in op.derivatives(node._data, [v._data for v in node.parents])]
+        for v, gv in zip(node.parents, cotangents, strict=True):
+            v._grad += gv

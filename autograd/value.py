@@ -1,0 +1,383 @@
+"""Value: a float that remembers how it was made.
+
+>>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
+>>> c = a * b + a
+>>> c.backward()
+>>> c.data, a.grad, b.grad
+(-4.0, -2.0, 2.0)
+
+Operators and functions on Values make new Values; each records the row of the table (`op`) that
+made it and its operands (`parents`). Nothing here computes a derivative: the table states them,
+`backward.py` multiplies and sums them.
+"""
+
+import operator
+from _thread import allocate_lock, get_ident
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from . import ops
+from .ops import OPS, Op, real
+
+if TYPE_CHECKING:
+    from graphviz import Digraph
+
+# Leaves and nodes carry a time stamp: a node, when it was made; a leaf, when its data last changed.
+# A leaf newer than a node made from it is how a stale graph shows.
+_now = 0
+_clock = allocate_lock()
+_no_grad: dict[int, int] = {}  # thread -> how many no_grad() blocks it is in
+_new = object.__new__
+
+# One class for all nodes, kinds of leaf included: CPython's attribute caches know one class at a time.
+VARIABLE, PARAMETER, CONSTANT, RESULT = KINDS = ("variable", "parameter", "constant", "result")
+
+
+class StaleGraphError(RuntimeError):
+    """A leaf was given new data after the graph was built, so that its results are old."""
+
+
+class Value:
+    """One float in a computation graph.
+
+    data               the float; can be set on a leaf
+    grad               d(output)/d(this): summed over all passes on a leaf, of the last pass on an inner node
+    label              a name for pictures and explanations
+    kind               "variable", "parameter" (of a model), "constant" (a plain number: its grad stays 0); else "result"
+    op                 the row of the table that made it; None for a leaf
+    parents            its operands, in order, repeats kept
+    local_derivatives  one function per parent; calling it gives d(this)/d(parent)
+
+    Raises TypeError if data is not a real number, ValueError for another kind.
+
+    >>> x = Value(3.0, label="x")
+    >>> y = x**2
+    >>> y.parents[0] is x, y.local_derivatives[0]()
+    (True, 6.0)
+    """
+
+    # One or two operands have a field each. Where _x is None, the operands are the tuple _xs.
+    __slots__ = ("_data", "_grad", "label", "op", "_kind", "_x", "_y", "_xs", "_stamp", "_mark", "__weakref__")
+
+    _data: float
+    _grad: float | None  # None until a pass has reached the node
+    label: str
+    op: Op | None
+    _kind: str
+    _x: "Value | None"
+    _y: "Value | None"
+    _xs: "tuple[Value, ...]"
+    _stamp: int
+    _mark: int
+
+    def __init__(self, data: Any, label: str = "", kind: str = VARIABLE) -> None:
+        if isinstance(data, Value):
+            raise TypeError("expected a number, got a Value; wrong: Value(v); right: v, or v.detach()")
+        if not isinstance(label, str):
+            raise TypeError(f"label must be a str, got {label!r}; right: Value({data!r}, label='x')")
+        self._data = real(data)
+        self._grad = None
+        self.label = label
+        self.op = self._x = self._y = None
+        self.kind = kind
+        self._xs = ()
+        self._stamp = _now
+        self._mark = 0
+
+    @property
+    def data(self) -> float:
+        """The float this node holds."""
+        return self._data
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        global _now
+        if self.op is not None:
+            raise ValueError(
+                f"{self!r} is the result of {self.op.name}, only a leaf's data can be set; "
+                "right: set the data of its leaves, then build the expression again"
+            )
+        data = real(data)
+        if data != self._data:
+            self._data = data
+            with _clock:
+                _now += 1
+                self._stamp = _now
+
+    @property
+    def grad(self) -> float:
+        """d(output)/d(this) as the backward passes left it; 0.0 before any."""
+        return self._grad or 0.0
+
+    @grad.setter
+    def grad(self, grad: Any) -> None:
+        self._grad = real(grad)
+
+    @property
+    def kind(self) -> str:
+        """What sort of node this is. On a leaf it can be set: a parameter made a constant is frozen."""
+        return self._kind
+
+    @kind.setter
+    def kind(self, kind: str) -> None:
+        if self.op is not None or kind not in (VARIABLE, PARAMETER, CONSTANT):
+            raise ValueError(f"a leaf's kind is one of 'variable', 'parameter', 'constant'; got {kind!r} for {self!r}")
+        self._kind = KINDS[KINDS.index(kind)]  # the very string, so that `is` finds it
+
+    @property
+    def parents(self) -> "tuple[Value, ...]":
+        """The operands, in order, repeats kept; () for a leaf."""
+        if self._x is None:
+            return self._xs
+        return (self._x,) if self._y is None else (self._x, self._y)
+
+    @property
+    def local_derivatives(self) -> tuple[Callable[[], float], ...]:
+        """One function per parent, giving d(this)/d(parent) at the recorded operands.
+
+        Raises StaleGraphError if a parent's data was changed since.
+        """
+        if self.op is None:
+            return ()
+        parents, derivatives = self.parents, self.op.derivatives
+        refuse_stale(self)
+        out, operands, found = self._data, [p._data for p in parents], list[float]()
+
+        def local_derivative(slot: int) -> float:
+            if not found:
+                found.extend(derivatives(out, operands))
+            return found[slot]
+
+        return tuple([partial(local_derivative, slot) for slot in range(len(parents))])
+
+    def backward(self, gradient: float = 1.0) -> None:
+        """The reverse pass from here: adds gradient * d(this)/d(leaf) into every leaf's grad. See backward.py."""
+        from .backward import backward
+
+        backward(self, gradient)
+
+    def detach(self) -> "Value":
+        """The same number and label as a constant leaf: no gradient flows through it."""
+        return Value(self._data, self.label, CONSTANT)
+
+    def draw(self, **options: Any) -> "Digraph":
+        """The graph that made this, as autograd.draw(self, ...) gives it."""
+        from .drawing import draw
+
+        return draw(self, **options)
+
+    @staticmethod
+    def apply_op(op: Op, operands: Sequence[Any]) -> "Value":
+        """The node that a row makes of its operands, plain numbers among them becoming constants."""
+        if op.variadic or len(operands) > 2:
+            xs = tuple([x if isinstance(x, Value) else Value(x, kind=CONSTANT) for x in operands])
+            node = _record(op, op.evaluate(*[x._data for x in xs]), None, None)
+            if node.op is not None:  # not in a no_grad block
+                node._xs = xs
+            return node
+        x, *y = [x if isinstance(x, Value) else Value(x, kind=CONSTANT) for x in operands]
+        return _binary(op, x, y[0]) if y else _unary(op, x)
+
+    # Python's operators: the fast way to the rows whose `operator` they are.
+    # fmt: off
+    def __add__(self, y: object) -> Any: return _record(ops.add, self._data + y._data, self, y) if isinstance(y, Value) else _binary(ops.add, self, y)
+    def __sub__(self, y: object) -> Any: return _record(ops.sub, self._data - y._data, self, y) if isinstance(y, Value) else _binary(ops.sub, self, y)
+    def __mul__(self, y: object) -> Any: return _record(ops.mul, self._data * y._data, self, y) if isinstance(y, Value) else _binary(ops.mul, self, y)
+    def __truediv__(self, y: object) -> Any: return _binary(ops.div, self, y)
+    def __pow__(self, y: object) -> Any: return _binary(ops.pow, self, y)
+    def __radd__(self, x: object) -> Any: return _reflected(ops.add, x, self)
+    def __rsub__(self, x: object) -> Any: return _reflected(ops.sub, x, self)
+    def __rmul__(self, x: object) -> Any: return _reflected(ops.mul, x, self)
+    def __rtruediv__(self, x: object) -> Any: return _reflected(ops.div, x, self)
+    def __rpow__(self, x: object) -> Any: return _reflected(ops.pow, x, self)
+    def __neg__(self) -> "Value": return _unary(ops.neg, self)
+    def __abs__(self) -> "Value": return _unary(ops.abs, self)
+    def __pos__(self) -> "Value": return self
+
+    # Comparisons compare data; == and hash stay identity.
+    def __lt__(self, y: object) -> Any: return _compare(operator.lt, self, y)
+    def __le__(self, y: object) -> Any: return _compare(operator.le, self, y)
+    def __gt__(self, y: object) -> Any: return _compare(operator.gt, self, y)
+    def __ge__(self, y: object) -> Any: return _compare(operator.ge, self, y)
+    # fmt: on
+
+    def __bool__(self) -> bool:
+        raise TypeError("the truth of a Value would leave the graph; wrong: if v; right: if v.data, or autograd.where(v, x, y)")
+
+    def __float__(self) -> float:
+        raise TypeError(
+            "float(v) would leave the graph; wrong: math.exp(v); right: autograd.exp(v), or v.data for the plain number"
+        )
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data, spec) if spec else repr(self)
+
+    def __repr__(self) -> str:
+        label = f", label={self.label!r}" if self.label else ""
+        grad = f", grad={short(self._grad)}" if self._grad is not None else ""
+        kind = f", kind={self._kind!r}" if self._kind is CONSTANT else ""
+        return f"{type(self).__name__}({short(self._data)}{label}{grad}{kind})"
+
+    if TYPE_CHECKING:
+        # The methods that rows become. Not at run time: it would make every attribute slower.
+        def __getattr__(self, name: str) -> "Callable[..., Value]": ...
+
+    def __copy__(self) -> "Value":
+        from .copying import copy_node
+
+        return copy_node(self, self.parents)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Value":
+        from .copying import deepcopy_graph
+
+        return deepcopy_graph(self, memo)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        from .copying import reduce_graph
+
+        return reduce_graph(self)
+
+    @property
+    def _prev(self) -> "set[Value]":  # micrograd's name
+        return set(self.parents)
+
+    @property
+    def _op(self) -> str:  # micrograd's name
+        return self.op.symbol if self.op is not None else ""
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within it, in this thread, results are leaves: no graph is recorded. Also a decorator, @no_grad().
+
+    >>> with no_grad():
+    ...     y = Value(2.0) * 3
+    >>> y.parents
+    ()
+    """
+    thread = get_ident()
+    _no_grad[thread] = _no_grad.get(thread, 0) + 1
+    try:
+        yield
+    finally:
+        _no_grad[thread] -= 1
+        if not _no_grad[thread]:
+            del _no_grad[thread]
+
+
+def short(x: float) -> str:
+    """A float as a person reads it: four significant digits, whole digits kept below a million.
+
+    >>> short(0.70710678), short(2.0), short(12345.6), short(1e-7)
+    ('0.7071', '2.0', '12346.0', '1e-07')
+    """
+    text = f"{x:.0f}" if 1e4 <= abs(x) < 1e6 else f"{x:.4g}"
+    return text if set(text) & set(".en") else text + ".0"
+
+
+def register(op: Op) -> Op:
+    """Enter a row of one's own in the table; every part of the library then knows it. Returns the row.
+
+    A row that takes one operand becomes a method of Value. Registering the name again replaces the
+    row; the built-in rows stay. Raises TypeError for anything but an Op, ValueError for a taken name.
+
+    >>> cube = register(Op("cube", lambda x: x**3, (lambda out, x: 3 * x * x,), latex="{x}^3"))
+    >>> Value(2.0).cube()
+    Value(8.0)
+    """
+    if not isinstance(op, Op):
+        raise TypeError(f"expected an Op, got {type(op).__name__}; right: register(Op('cube', forward, (partial,)))")
+    taken = op.name in _BUILT_IN or (op.name not in OPS and hasattr(Value, op.name))
+    if taken:
+        raise ValueError(f"the name {op.name!r} is taken; give the row another, as in Op('my_{op.name}', ...)")
+    OPS[op.name] = op
+    if op.required == 1 and not op.variadic:
+        setattr(Value, op.name, _method(op))
+    return op
+
+
+def refuse_stale(node: Value) -> None:
+    """Raise StaleGraphError, naming the leaf, if one was changed after the node was made from it."""
+    for leaf in node.parents:
+        if leaf._stamp > node._stamp:
+            name = leaf.label or repr(leaf)
+            raise StaleGraphError(
+                f"the data of leaf {name!r} was set after {node!r} was computed from it. "
+                "Wrong: y = f(x); x.data = 3.0; y.backward(). Right: x.data = 3.0; y = f(x); y.backward()"
+            )
+
+
+def _operand(x: Any) -> Any:
+    """x as a Value; NotImplemented for an array with axes, which then broadcasts over its elements."""
+    if type(x) is not float:
+        if isinstance(x, Value):
+            return x
+        if getattr(x, "shape", ()) != () and hasattr(x, "__array_ufunc__"):
+            return NotImplemented
+        x = real(x)
+    leaf = _record(None, x, None, None)
+    leaf._xs = ()
+    leaf._kind = CONSTANT
+    return leaf
+
+
+def _compare(relation: Callable[[float, float], bool], x: Value, y: object) -> Any:
+    y = _operand(y)
+    return y if y is NotImplemented else relation(x._data, y._data)
+
+
+def _binary(op: Op, x: Value, y: Any) -> Any:
+    y = _operand(y)
+    if y is NotImplemented:
+        return y
+    try:
+        data = op.forward(x._data, y._data)
+    except (ArithmeticError, ValueError):
+        data = op.limit(x._data, y._data)
+    return _record(op, data if type(data) is float else real(data), x, y)
+
+
+def _reflected(op: Op, x: Any, y: Value) -> Any:
+    x = _operand(x)
+    return x if x is NotImplemented else _binary(op, x, y)
+
+
+def _unary(op: Op, x: Value) -> Value:
+    try:
+        data = op.forward(x._data)
+    except (ArithmeticError, ValueError):
+        data = op.limit(x._data)
+    return _record(op, data if type(data) is float else real(data), x, None)
+
+
+def _record(op: Op | None, data: float, x: Value | None, y: Value | None) -> Value:
+    """The node that an operation makes."""
+    if _no_grad and get_ident() in _no_grad:
+        return Value(data)
+    node = _new(Value)  # past __init__ and its checks: nearly all nodes are made here
+    node._data = data
+    node._grad = None
+    node.label = ""
+    node.op = op
+    node._kind = RESULT
+    node._x = x
+    node._y = y
+    node._stamp = _now
+    node._mark = 0
+    return node
+
+
+def _method(op: Op) -> Callable[..., Value]:
+    def method(self: Value, *args: Any, **named: Any) -> Value:
+        return op(self, *args, **named) if args or named or op.defaults else _unary(op, self)
+
+    method.__name__, method.__qualname__, method.__doc__ = op.name, f"Value.{op.name}", op.__doc__
+    return method
+
+
+_BUILT_IN = frozenset(OPS)
+for _op in OPS.values():
+    if _op.required == 1 and not _op.variadic:
+        setattr(Value, _op.name, _method(_op))
