@@ -18,7 +18,8 @@ from .composed import log_softmax, mean, softmax
 from .graph import leaves, topological_order
 from .ops import *  # noqa: F403  the rows, and what the next line names
 from .ops import OPS, Op
-from .value import StaleGraphError, Value, no_grad, register
+from .recording import AnomalyError, detect_anomaly, no_grad
+from .value import StaleGraphError, Value, register
 
 if TYPE_CHECKING:
     from .drawing import draw, save_svg, to_svg
@@ -27,8 +28,8 @@ _DRAWING = ("draw", "save_svg", "to_svg")
 
 # As NumPy does, `from autograd import *` leaves out what would hide a builtin (sum, abs, pow).
 __all__ = [
-    *("OPS", "Op", "StaleGraphError", "Value", "leaves", "log_softmax", "mean", "no_grad"),
-    *("register", "softmax", "topological_order", *_DRAWING),
+    *("OPS", "AnomalyError", "Op", "StaleGraphError", "Value", "detect_anomaly", "leaves", "log_softmax"),
+    *("mean", "no_grad", "register", "softmax", "topological_order", *_DRAWING),
     *(name for name in OPS if not hasattr(builtins, name)),
 ]
 

@@ -14,8 +14,9 @@ from _thread import RLock
 from operator import attrgetter
 from typing import Any
 
+from .floats import real
 from .graph import sort
-from .ops import real
+from .recording import modes, refuse_anomaly
 from .value import CONSTANT, Value, refuse_stale
 
 _pass = RLock()  # cotangents live on the nodes while a pass runs: one pass at a time
@@ -36,7 +37,7 @@ def backward(root: Value, gradient: float = 1.0) -> None:
     """
     gradient = real(gradient)
     if root.kind == CONSTANT:
-        raise ValueError(f"{root!r} is a constant: no gradient flows from it; right: call backward on a result of Values")
+        raise ValueError(f"{root!r} is a constant: no gradient flows from it; call backward on a result of Values")
     with _pass:
         leaves, order = sort((root,))
         before = [leaf._grad for leaf in leaves]
@@ -51,6 +52,8 @@ def backward(root: Value, gradient: float = 1.0) -> None:
                 leaf._grad = 0.0
             root._grad = (root._grad or 0.0) + gradient
             _sweep(order)
+            if modes:
+                refuse_anomaly(order)
         except BaseException:
             for node in order:
                 node._grad = None

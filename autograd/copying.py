@@ -19,7 +19,7 @@ _CORE = frozenset(Value.__slots__)
 
 def copy_node(node: Value, parents: Sequence[Value]) -> Value:
     """A copy of one node with the parents given."""
-    return _rebuild(None, *_fields(node), tuple(parents))
+    return _rebuild(None, *(*_fields(node), tuple(parents)))
 
 
 def deepcopy_graph(root: Value, memo: dict[int, Any]) -> Value:

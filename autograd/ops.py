@@ -16,47 +16,14 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from math import inf, nan
-from numbers import Real
 from typing import Any
+
+from . import floats
+from .floats import IEEE, real
 
 Interval = tuple[float, float]
 Point = tuple[float, ...]
 REALS: Interval = (-inf, inf)
-
-
-def real(x: object) -> float:
-    """The float that x stands for.
-
-    Raises TypeError for whatever is not a real number (str, None, complex, containers, arrays with
-    axes), OverflowError for an int beyond the range of floats.
-
-    >>> real(2), real(True)
-    (2.0, 1.0)
-    """
-    if type(x) is float:
-        return x
-    if isinstance(x, Real) or (
-        getattr(x, "shape", None) == () and getattr(getattr(x, "dtype", None), "kind", "") in "biuf"
-    ):
-        try:
-            return float(x)  # type: ignore[arg-type]
-        except OverflowError:
-            raise OverflowError(
-                f"an int of {len(str(x))} digits is beyond the range of floats (1.8e308); "
-                "scale it, or write math.inf"
-            ) from None
-    shape = f" of shape {x.shape}" if hasattr(x, "shape") else ""
-    if x is None:
-        fix = "a function that forgets its `return` gives None"
-    elif isinstance(x, (str, bytes)):
-        fix = f"wrong: v + {x!r}; right: v + float({x!r})"
-    elif isinstance(x, complex):
-        fix = f"derivatives here are real; wrong: v + {x!r}; right: v + {x.real!r}"
-    elif hasattr(x, "__iter__"):
-        fix = "wrong: f(xs); right: [f(x) for x in xs], or autograd.sum(xs) for one number"
-    else:
-        fix = "wrong: v + x; right: v + float(x), if x stands for a number"
-    raise TypeError(f"expected a real number or a Value, got {type(x).__name__}{shape}: {fix}")
 
 
 class Op:
@@ -107,7 +74,7 @@ class Op:
         codes = [getattr(p, "__code__", None) for p in partials or (gather,)]
         if None in codes:
             raise TypeError(f"Op {name!r}: write each partial as a lambda or def, so that its operands have names")
-        names: list[tuple[str, ...]] = [c.co_varnames[: c.co_argcount] for c in codes]  # type: ignore[union-attr]
+        names: list[tuple[str, ...]] = [c.co_varnames[: c.co_argcount] for c in codes if c]
         if partials and any(len(n) != len(partials) + 1 for n in names):
             raise ValueError(
                 f"Op {name!r}: {len(partials)} partials make {len(partials)} operands, so each partial takes "
@@ -120,7 +87,7 @@ class Op:
         self.partials, self.gradient, self.gather = tuple(partials), gradient, gather
         self.variadic, self.commutative, self.operator = gather is not None, commutative, operator
         self.operands = names[0][1:] if partials else names[0]
-        self.defaults: tuple[float, ...] = (partials[0].__defaults__ or ()) if partials else ()  # type: ignore[attr-defined]
+        self.defaults: tuple[float, ...] = (partials[0].__defaults__ or ()) if partials else ()
         self.required = len(self.operands) - len(self.defaults)
         self.domain = tuple(domain) or (REALS,) * len(self.operands)
         self.kinks = dict(kinks or {})
@@ -157,7 +124,9 @@ class Op:
             twice = [n for n in named if n in self.operands[:count]]
             given.update(named)
             if count > full or twice or set(given) != set(self.operands):
-                raise TypeError(f"wrong arguments; expected {self.name}({', '.join(self.operands)}), got {count} and {sorted(named)}")
+                raise TypeError(
+                    f"wrong arguments; expected {self.name}({', '.join(self.operands)}), got {count} and {sorted(named)}"
+                )
             args = [given[n] for n in self.operands]
         return self.gather(*args) if self.gather is not None else args
 
@@ -188,16 +157,6 @@ class Op:
         return row, (self.name,)
 
 
-class IEEE(float):
-    """A float on which / and ** follow IEEE 754 (1/0 is inf) where Python's own raise."""
-
-    __slots__ = ()
-
-    @staticmethod
-    def apply_op(op: Op, operands: Sequence[Any]) -> "IEEE":
-        return IEEE(op.evaluate(*map(float, operands)))
-
-
 def install_operators(interpreter: type[Any]) -> None:
     """Give an interpreter Python's operators: each row with an `operator` goes to its apply_op."""
 
@@ -217,58 +176,6 @@ def install_operators(interpreter: type[Any]) -> None:
             install(op)
 
 
-# Forwards that the math module does not have.
-
-
-def _maximum(x: float, y: float) -> float:
-    return x if x >= y or x != x else y
-
-
-def _minimum(x: float, y: float) -> float:
-    return x if x <= y or x != x else y
-
-
-def _sigmoid(x: float) -> float:
-    if x >= 0:
-        return 1 / (1 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1 + e)
-
-
-def _softplus(x: float) -> float:
-    return _maximum(x, 0.0) + math.log1p(math.exp(-math.fabs(x)))
-
-
-def _pow_limit(x: float, y: float) -> float:
-    if x < 0 and y != math.floor(y):
-        return nan
-    return math.copysign(inf, x) if math.fmod(y, 2) else inf
-
-
-def _div_limit(x: float, y: float) -> float:
-    return x * math.copysign(inf, y)  # 0 * inf is nan, as 0 / 0 is
-
-
-def _dot(*wx: float) -> float:
-    n = len(wx) // 2
-    return math.fsum(map(operator.mul, wx[:n], wx[n:]))
-
-
-def _affine(*wxb: float) -> float:
-    n = len(wxb) // 2
-    return math.fsum([*map(operator.mul, wxb[:n], wxb[n:]), wxb[-1]])
-
-
-def _dot_overflow(*wx: float) -> float:
-    n = len(wx) // 2
-    return reduce(operator.add, [*map(operator.mul, wx[:n], wx[n:]), *wx[2 * n :]], 0.0)
-
-
-def _logsumexp(*values: float) -> float:
-    top = reduce(_maximum, values, -inf)
-    return top + math.log(math.fsum([math.exp(v - top) for v in values])) if math.isfinite(top) else top
-
-
 def _paired(ws: Sequence[Any], xs: Sequence[Any]) -> tuple[Any, ...]:
     ws, xs = tuple(ws), tuple(xs)
     if len(ws) != len(xs):
@@ -283,6 +190,7 @@ POSITIVE: Interval = (0.0, inf)
 JUMP = {(0.0,): (0.0,)}
 TIE = {(1.0, 1.0): (0.5, 0.5)}
 
+# fmt: off
 # The table. Arithmetic, each row standing behind one of Python's operators:
 
 add = Op("add", operator.add, (lambda out, x, y: 1.0, lambda out, x, y: 1.0),
@@ -296,10 +204,10 @@ mul = Op("mul", operator.mul, (lambda out, x, y: y, lambda out, x, y: x),
          pullback=lambda g, out, x, y: (g * y, g * x))
 div = Op("div", operator.truediv, (lambda out, x, y: 1 / y, lambda out, x, y: -out / y),
          symbol="/", latex=r"\frac{{{x}}}{{{y}}}", doc="x / y; x/0 is an infinity, 0/0 nan", operator="truediv",
-         domain=(REALS, POSITIVE), limit=_div_limit)
+         domain=(REALS, POSITIVE), limit=floats.div_limit)
 pow = Op("pow", math.pow, (lambda out, x, y: y * pow(x, y - where(y, 1.0, 0.0)),
                            lambda out, x, y: out * log(where(x, x, where(greater(0.0, y), x, 1.0)))),
-         symbol="**", latex="{{{x}}}^{{{y}}}", operator="pow", domain=(POSITIVE, REALS), limit=_pow_limit,
+         symbol="**", latex="{{{x}}}^{{{y}}}", operator="pow", domain=(POSITIVE, REALS), limit=floats.pow_limit,
          doc="x ** y; nan for x < 0 unless y is whole; both partials of x**0 at 0 are 0", kinks={(0.0, 0.0): (0.0, 0.0)})
 neg = Op("neg", operator.neg, (lambda out, x: -1.0,),
          symbol="-", latex="-{x}", doc="-x", operator="neg")
@@ -350,7 +258,7 @@ erfc  = Op("erfc",  math.erfc,  (lambda out, x: -2 * PER_SQRT_PI * exp(-x * x),)
 
 # Activations:
 
-sigmoid    = Op("sigmoid", _sigmoid, (lambda out, x: out * (1 - out),), symbol="σ", latex=r"\sigma({x})", doc="1 / (1 + exp(-x))")
+sigmoid    = Op("sigmoid", floats.sigmoid, (lambda out, x: out * (1 - out),), symbol="σ", latex=r"\sigma({x})", doc="1 / (1 + exp(-x))")
 relu       = Op("relu", lambda x: 0.0 if x <= 0 else x, (lambda out, x: greater(x, 0.0),),
                 symbol="ReLU", latex=r"\max({x}, 0)", doc="max(x, 0), with derivative 0 at 0", kinks=JUMP,
                 pullback=lambda g, out, x: (g if x > 0 else g * 0.0,))
@@ -371,18 +279,18 @@ selu       = Op("selu", lambda x: SELU_SCALE * (SELU_ALPHA * math.expm1(x) if x 
 gelu       = Op("gelu", lambda x: 0.5 * x * math.erfc(-x / SQRT2),
                 (lambda out, x: 0.5 * erfc(-x / SQRT2) + PER_SQRT_2PI * x * exp(-0.5 * x * x),),
                 latex=r"{x} \cdot \Phi({x})", doc="x times the normal distribution function of x (exact, not the tanh form)")
-silu       = Op("silu", lambda x: x * _sigmoid(x), (lambda out, x: sigmoid(x) * (1 + x * sigmoid(-x)),),
+silu       = Op("silu", lambda x: x * floats.sigmoid(x), (lambda out, x: sigmoid(x) * (1 + x * sigmoid(-x)),),
                 latex=r"{x} \cdot \sigma({x})", doc="x * sigmoid(x)")
-softplus   = Op("softplus", _softplus, (lambda out, x: sigmoid(x),), latex=r"\ln(1 + e^{{{x}}})", doc="log(1 + exp(x))")
-logsigmoid = Op("logsigmoid", lambda x: -_softplus(-x), (lambda out, x: sigmoid(-x),), latex=r"\ln \sigma({x})", doc="log(sigmoid(x))")
+softplus   = Op("softplus", floats.softplus, (lambda out, x: sigmoid(x),), latex=r"\ln(1 + e^{{{x}}})", doc="log(1 + exp(x))")
+logsigmoid = Op("logsigmoid", lambda x: -floats.softplus(-x), (lambda out, x: sigmoid(-x),), latex=r"\ln \sigma({x})", doc="log(sigmoid(x))")
 
 # Choices and steps:
 
-maximum = Op("maximum", _maximum, (lambda out, x, y: 0.5 * (1 + greater(x, y) - greater(y, x)), lambda out, x, y: 0.5 * (1 + greater(y, x) - greater(x, y))),
+maximum = Op("maximum", floats.maximum, (lambda out, x, y: 0.5 * (1 + greater(x, y) - greater(y, x)), lambda out, x, y: 0.5 * (1 + greater(y, x) - greater(x, y))),
              symbol="max", latex=r"\max({x}, {y})", doc="the larger; a tie shares the derivative half and half", commutative=True, kinks=TIE)
-minimum = Op("minimum", _minimum, (lambda out, x, y: 0.5 * (1 + greater(y, x) - greater(x, y)), lambda out, x, y: 0.5 * (1 + greater(x, y) - greater(y, x))),
+minimum = Op("minimum", floats.minimum, (lambda out, x, y: 0.5 * (1 + greater(y, x) - greater(x, y)), lambda out, x, y: 0.5 * (1 + greater(x, y) - greater(y, x))),
              symbol="min", latex=r"\min({x}, {y})", doc="the smaller; a tie shares the derivative half and half", commutative=True, kinks=TIE)
-clamp   = Op("clamp", lambda x, low, high: _minimum(_maximum(x, low), high),
+clamp   = Op("clamp", lambda x, low, high: floats.minimum(floats.maximum(x, low), high),
              (lambda out, x, min=-inf, max=inf: (1 - greater(min, x)) * (1 - greater(x, max)),
               lambda out, x, min, max: greater(min, x) * greater(max, min),
               lambda out, x, min, max: 1 - (1 - greater(x, max)) * (1 - greater(min, max))),
@@ -405,15 +313,16 @@ ceil    = Op("ceil", lambda x: math.copysign(math.ceil(x), x), (lambda out, x: 0
 sum       = Op("sum", lambda *values: math.fsum(values), gather=lambda values: tuple(values),
                gradient=lambda out, *values: (1.0,) * len(values), limit=lambda *values: reduce(operator.add, values),
                symbol="Σ", latex=r"\sum_i {values}_i", doc="values[0] + values[1] + ...", commutative=True)
-dot       = Op("dot", _dot, gather=lambda ws, xs: _paired(ws, xs),
-               gradient=lambda out, *wx: wx[len(wx) // 2 :] + wx[: len(wx) // 2], limit=_dot_overflow,
+dot       = Op("dot", floats.dot, gather=lambda ws, xs: _paired(ws, xs),
+               gradient=lambda out, *wx: wx[len(wx) // 2 :] + wx[: len(wx) // 2], limit=floats.unrounded_dot,
                symbol="·", latex=r"\sum_i {ws}_i {xs}_i", doc="ws[0]*xs[0] + ws[1]*xs[1] + ...")
-affine    = Op("affine", _affine, gather=lambda ws, xs, b: (*_paired(ws, xs), b),
-               gradient=lambda out, *wxb: wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2] + (1.0,), limit=_dot_overflow,
+affine    = Op("affine", floats.affine, gather=lambda ws, xs, b: (*_paired(ws, xs), b),
+               gradient=lambda out, *wxb: wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2] + (1.0,), limit=floats.unrounded_dot,
                symbol="Σwx+b", latex=r"\sum_i {ws}_i {xs}_i + {b}", doc="a neuron's net input: ws[0]*xs[0] + ... + b")
-logsumexp = Op("logsumexp", _logsumexp, gather=lambda values: tuple(values),
+logsumexp = Op("logsumexp", floats.logsumexp, gather=lambda values: tuple(values),
                gradient=lambda out, *values: [exp(v - out) for v in values],
                latex=r"\ln \sum_i e^{{{values}_i}}", doc="log(exp(values[0]) + exp(values[1]) + ...)", commutative=True)
+# fmt: on
 
 OPS: dict[str, Op] = {op.name: op for op in list(globals().values()) if isinstance(op, Op)}
 

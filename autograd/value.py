@@ -12,14 +12,15 @@ made it and its operands (`parents`). Nothing here computes a derivative: the ta
 """
 
 import operator
-from _thread import allocate_lock, get_ident
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from _thread import allocate_lock
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import ops
-from .ops import OPS, Op, real
+from .floats import real, short
+from .ops import OPS, Op
+from .recording import as_recorded, modes
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 # A leaf newer than a node made from it is how a stale graph shows.
 _now = 0
 _clock = allocate_lock()
-_no_grad: dict[int, int] = {}  # thread -> how many no_grad() blocks it is in
 _new = object.__new__
 
 # One class for all nodes, kinds of leaf included: CPython's attribute caches know one class at a time.
@@ -45,7 +45,7 @@ class Value:
     data               the float; can be set on a leaf
     grad               d(output)/d(this): summed over all passes on a leaf, of the last pass on an inner node
     label              a name for pictures and explanations
-    kind               "variable", "parameter" (of a model), "constant" (a plain number: its grad stays 0); else "result"
+    kind               "variable", "parameter" (of a model), "constant" (a plain number, grad stays 0) or "result"
     op                 the row of the table that made it; None for a leaf
     parents            its operands, in order, repeats kept
     local_derivatives  one function per parent; calling it gives d(this)/d(parent)
@@ -162,6 +162,12 @@ class Value:
         """The same number and label as a constant leaf: no gradient flows through it."""
         return Value(self._data, self.label, CONSTANT)
 
+    def _become_leaf(self) -> None:
+        """Forget what this was made of: it is a variable from now on, and its graph is let go."""
+        self.op = self._x = self._y = None
+        self._xs = ()
+        self._kind = VARIABLE
+
     def draw(self, **options: Any) -> "Digraph":
         """The graph that made this, as autograd.draw(self, ...) gives it."""
         from .drawing import draw
@@ -173,18 +179,18 @@ class Value:
         """The node that a row makes of its operands, plain numbers among them becoming constants."""
         if op.variadic or len(operands) > 2:
             xs = tuple([x if isinstance(x, Value) else Value(x, kind=CONSTANT) for x in operands])
-            node = _record(op, op.evaluate(*[x._data for x in xs]), None, None)
-            if node.op is not None:  # not in a no_grad block
-                node._xs = xs
-            return node
+            return _record(op, op.evaluate(*[x._data for x in xs]), None, None, xs)
         x, *y = [x if isinstance(x, Value) else Value(x, kind=CONSTANT) for x in operands]
         return _binary(op, x, y[0]) if y else _unary(op, x)
 
     # Python's operators: the fast way to the rows whose `operator` they are.
     # fmt: off
-    def __add__(self, y: object) -> Any: return _record(ops.add, self._data + y._data, self, y) if isinstance(y, Value) else _binary(ops.add, self, y)
-    def __sub__(self, y: object) -> Any: return _record(ops.sub, self._data - y._data, self, y) if isinstance(y, Value) else _binary(ops.sub, self, y)
-    def __mul__(self, y: object) -> Any: return _record(ops.mul, self._data * y._data, self, y) if isinstance(y, Value) else _binary(ops.mul, self, y)
+    def __add__(self, y: object) -> Any:
+        return _record(ops.add, self._data + y._data, self, y) if isinstance(y, Value) else _binary(ops.add, self, y)
+    def __sub__(self, y: object) -> Any:
+        return _record(ops.sub, self._data - y._data, self, y) if isinstance(y, Value) else _binary(ops.sub, self, y)
+    def __mul__(self, y: object) -> Any:
+        return _record(ops.mul, self._data * y._data, self, y) if isinstance(y, Value) else _binary(ops.mul, self, y)
     def __truediv__(self, y: object) -> Any: return _binary(ops.div, self, y)
     def __pow__(self, y: object) -> Any: return _binary(ops.pow, self, y)
     def __radd__(self, x: object) -> Any: return _reflected(ops.add, x, self)
@@ -204,7 +210,9 @@ class Value:
     # fmt: on
 
     def __bool__(self) -> bool:
-        raise TypeError("the truth of a Value would leave the graph; wrong: if v; right: if v.data, or autograd.where(v, x, y)")
+        raise TypeError(
+            "the truth of a Value would leave the graph; wrong: if v; right: if v.data, or autograd.where(v, x, y)"
+        )
 
     def __float__(self) -> float:
         raise TypeError(
@@ -248,35 +256,6 @@ class Value:
         return self.op.symbol if self.op is not None else ""
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
-    """Within it, in this thread, results are leaves: no graph is recorded. Also a decorator, @no_grad().
-
-    >>> with no_grad():
-    ...     y = Value(2.0) * 3
-    >>> y.parents
-    ()
-    """
-    thread = get_ident()
-    _no_grad[thread] = _no_grad.get(thread, 0) + 1
-    try:
-        yield
-    finally:
-        _no_grad[thread] -= 1
-        if not _no_grad[thread]:
-            del _no_grad[thread]
-
-
-def short(x: float) -> str:
-    """A float as a person reads it: four significant digits, whole digits kept below a million.
-
-    >>> short(0.70710678), short(2.0), short(12345.6), short(1e-7)
-    ('0.7071', '2.0', '12346.0', '1e-07')
-    """
-    text = f"{x:.0f}" if 1e4 <= abs(x) < 1e6 else f"{x:.4g}"
-    return text if set(text) & set(".en") else text + ".0"
-
-
 def register(op: Op) -> Op:
     """Enter a row of one's own in the table; every part of the library then knows it. Returns the row.
 
@@ -318,12 +297,11 @@ def _operand(x: Any) -> Any:
             return NotImplemented
         x = real(x)
     leaf = _record(None, x, None, None)
-    leaf._xs = ()
     leaf._kind = CONSTANT
     return leaf
 
 
-def _compare(relation: Callable[[float, float], bool], x: Value, y: object) -> Any:
+def _compare(relation: Callable[[float, float], bool], x: Value, y: Any) -> Any:
     y = _operand(y)
     return y if y is NotImplemented else relation(x._data, y._data)
 
@@ -352,11 +330,9 @@ def _unary(op: Op, x: Value) -> Value:
     return _record(op, data if type(data) is float else real(data), x, None)
 
 
-def _record(op: Op | None, data: float, x: Value | None, y: Value | None) -> Value:
-    """The node that an operation makes."""
-    if _no_grad and get_ident() in _no_grad:
-        return Value(data)
-    node = _new(Value)  # past __init__ and its checks: nearly all nodes are made here
+def _record(op: Op | None, data: float, x: Value | None, y: Value | None, xs: tuple[Value, ...] = ()) -> Value:
+    """A new node. Nearly all are made here, so it goes past __init__ and its checks."""
+    node = _new(Value)
     node._data = data
     node._grad = None
     node.label = ""
@@ -364,9 +340,11 @@ def _record(op: Op | None, data: float, x: Value | None, y: Value | None) -> Val
     node._kind = RESULT
     node._x = x
     node._y = y
+    if x is None:
+        node._xs = xs
     node._stamp = _now
     node._mark = 0
-    return node
+    return as_recorded(node) if modes else node
 
 
 def _method(op: Op) -> Callable[..., Value]:

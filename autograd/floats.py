@@ -1,0 +1,117 @@
+"""Floats as the table means them: which objects count as real numbers, IEEE 754 where Python raises,
+and the functions on floats that the math module lacks.
+
+>>> sigmoid(-1000.0), softplus(1000.0), logsumexp(1000.0, 1000.0)
+(0.0, 1000.0, 1000.6931471805599)
+"""
+
+import math
+import operator
+from collections.abc import Sequence
+from functools import reduce
+from math import inf, nan
+from numbers import Real
+from typing import Any
+
+
+def real(x: object) -> float:
+    """The float that x stands for.
+
+    Raises TypeError for whatever is not a real number (str, None, complex, containers, arrays with
+    axes), OverflowError for an int beyond the range of floats.
+
+    >>> real(2), real(True)
+    (2.0, 1.0)
+    """
+    if type(x) is float:
+        return x
+    if isinstance(x, Real) or (
+        getattr(x, "shape", None) == () and getattr(getattr(x, "dtype", None), "kind", "") in "biuf"
+    ):
+        try:
+            return float(x)  # type: ignore[arg-type]
+        except OverflowError:
+            raise OverflowError(
+                f"an int of {len(str(x))} digits is beyond the range of floats (1.8e308); scale it, or write math.inf"
+            ) from None
+    shape = f" of shape {x.shape}" if hasattr(x, "shape") else ""
+    if x is None:
+        fix = "a function that forgets its `return` gives None"
+    elif isinstance(x, (str, bytes)):
+        fix = f"wrong: v + {x!r}; right: v + float({x!r})"
+    elif isinstance(x, complex):
+        fix = f"derivatives here are real; wrong: v + {x!r}; right: v + {x.real!r}"
+    elif hasattr(x, "__iter__"):
+        fix = "wrong: f(xs); right: [f(x) for x in xs], or autograd.sum(xs) for one number"
+    else:
+        fix = "wrong: v + x; right: v + float(x), if x stands for a number"
+    raise TypeError(f"expected a real number or a Value, got {type(x).__name__}{shape}: {fix}")
+
+
+def short(x: float) -> str:
+    """A float as a person reads it: four significant digits, whole digits kept below a million.
+
+    >>> short(0.70710678), short(2.0), short(12345.6), short(1e-7)
+    ('0.7071', '2.0', '12346.0', '1e-07')
+    """
+    text = f"{x:.0f}" if 1e4 <= abs(x) < 1e6 else f"{x:.4g}"
+    return text if set(text) & set(".en") else text + ".0"
+
+
+class IEEE(float):
+    """A float on which / and ** follow IEEE 754 (1/0 is inf) where Python's own raise."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def apply_op(op: Any, operands: Sequence[Any]) -> "IEEE":
+        return IEEE(op.evaluate(*map(float, operands)))
+
+
+def maximum(x: float, y: float) -> float:
+    return x if x >= y or x != x else y
+
+
+def minimum(x: float, y: float) -> float:
+    return x if x <= y or x != x else y
+
+
+def sigmoid(x: float) -> float:
+    if x >= 0:
+        return 1 / (1 + math.exp(-x))
+    e = math.exp(x)
+    return e / (1 + e)
+
+
+def softplus(x: float) -> float:
+    return maximum(x, 0.0) + math.log1p(math.exp(-math.fabs(x)))
+
+
+def pow_limit(x: float, y: float) -> float:
+    if x < 0 and y != math.floor(y):
+        return nan
+    return math.copysign(inf, x) if math.fmod(y, 2) else inf
+
+
+def div_limit(x: float, y: float) -> float:
+    return x * math.copysign(inf, y)  # 0 * inf is nan, as 0 / 0 is
+
+
+def dot(*wx: float) -> float:
+    n = len(wx) // 2
+    return math.fsum(map(operator.mul, wx[:n], wx[n:]))
+
+
+def affine(*wxb: float) -> float:
+    n = len(wxb) // 2
+    return math.fsum([*map(operator.mul, wxb[:n], wxb[n:]), wxb[-1]])
+
+
+def unrounded_dot(*wx: float) -> float:
+    n = len(wx) // 2
+    return reduce(operator.add, [*map(operator.mul, wx[:n], wx[n:]), *wx[2 * n :]], 0.0)
+
+
+def logsumexp(*values: float) -> float:
+    top = reduce(maximum, values, -inf)
+    return top + math.log(math.fsum([math.exp(v - top) for v in values])) if math.isfinite(top) else top

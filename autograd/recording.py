@@ -1,0 +1,125 @@
+"""What a thread records as it builds a graph: the graph (as a rule), nothing (no_grad), or also the source
+line of each node, to name the one that went wrong (detect_anomaly).
+
+>>> from autograd import Value
+>>> with no_grad():
+...     y = Value(2.0) * 3
+>>> y.parents
+()
+"""
+
+import sys
+from _thread import get_ident
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import isfinite
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
+
+from .floats import short
+
+if TYPE_CHECKING:
+    from .value import Value
+
+
+class Mode(NamedTuple):
+    """What to record: the graph or not, and the source line of each node or not."""
+
+    graph: bool = True
+    lines: "WeakKeyDictionary[Value, str] | None" = None
+
+
+_PACKAGE = __file__.removesuffix("recording.py")
+modes: dict[int, Mode] = {}  # of the threads that record otherwise than as a rule
+
+
+class AnomalyError(FloatingPointError):
+    """A value or a gradient that is nan or infinite, made of finite ones."""
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within it, in this thread, results are leaves: no graph is recorded. Also a decorator, @no_grad().
+
+    >>> @no_grad()
+    ... def predict(x):
+    ...     return 2 * x
+    >>> from autograd import Value
+    >>> predict(Value(1.0)).op is None
+    True
+    """
+    with _mode(_current()._replace(graph=False)):
+        yield
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Within it, in this thread, the first value or gradient to go nan or infinite raises AnomalyError.
+
+    The error names the operation, its operands and the source line that made the node. Slow: for debugging.
+
+    >>> from autograd import Value
+    >>> with detect_anomaly():  # doctest: +ELLIPSIS
+    ...     y = 1 / Value(0.0, label="x")
+    Traceback (most recent call last):
+    autograd.recording.AnomalyError: div(1.0, x = 0.0) is inf, made at line 2 of ...
+    """
+    with _mode(_current()._replace(lines=WeakKeyDictionary())):
+        yield
+
+
+def _current() -> Mode:
+    return modes.get(get_ident(), Mode())
+
+
+@contextmanager
+def _mode(mode: Mode) -> Iterator[None]:
+    thread = get_ident()
+    before = modes.get(thread)
+    modes[thread] = mode
+    try:
+        yield
+    finally:
+        if before is None:
+            del modes[thread]
+        else:
+            modes[thread] = before
+
+
+def as_recorded(node: "Value") -> "Value":
+    """A new node as this thread records it: a leaf under no_grad, looked at under detect_anomaly."""
+    mode = _current()
+    if mode.lines is not None and node.op is not None:
+        mode.lines[node] = _source_line()
+        if not isfinite(node.data) and all([isfinite(p.data) for p in node.parents]):
+            raise AnomalyError(f"{_words(node)} is {node.data}, made at {mode.lines[node]}")
+    if not mode.graph:
+        node._become_leaf()
+    return node
+
+
+def refuse_anomaly(order: "Sequence[Value]") -> None:
+    """Under detect_anomaly, raise AnomalyError if a finite gradient became nan or infinite on the way back."""
+    lines = _current().lines
+    if lines is None:
+        return
+    for node in reversed(order):
+        for slot, parent in enumerate(node.parents):
+            if isfinite(node.grad) and not isfinite(parent.grad):
+                raise AnomalyError(
+                    f"the gradient of operand {slot} of {_words(node)} is {parent.grad}, where the node's own is "
+                    f"{short(node.grad)}; made at {lines.get(node, 'a line outside detect_anomaly()')}"
+                )
+
+
+def _words(node: "Value") -> str:
+    operands = [(f"{p.label} = " if p.label else "") + repr(p.data) for p in node.parents]
+    return f"{node.op.name if node.op else 'leaf'}({', '.join(operands)})"
+
+
+def _source_line() -> str:
+    """Where the code that called into this package stands."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return f"line {frame.f_lineno} of {frame.f_code.co_filename}"
