@@ -14,24 +14,25 @@ autograd.affine, ... They take numbers and Values.
 import builtins
 from typing import TYPE_CHECKING, Any
 
-from .composed import log_softmax, mean, softmax
-from .graph import leaves, topological_order
-from .ops import *  # noqa: F403  the rows, and what the next line names
-from .ops import OPS, Op
-from .recording import AnomalyError, detect_anomaly, no_grad
-from .value import StaleGraphError, Value, register
+from .composed import log_softmax as log_softmax, mean as mean, softmax as softmax
+from .graph import leaves as leaves, topological_order as topological_order
+from .ops import *  # noqa: F403  the rows
+from .ops import OPS as OPS, Op as Op
+from .recording import AnomalyError as AnomalyError, detect_anomaly as detect_anomaly, no_grad as no_grad
+from .value import StaleGraphError as StaleGraphError, Value as Value, register as register
 
 if TYPE_CHECKING:
-    from .drawing import draw, save_svg, to_svg
+    from .drawing import draw as draw, save_svg as save_svg, to_svg as to_svg
 
 _DRAWING = ("draw", "save_svg", "to_svg")
 
-# As NumPy does, `from autograd import *` leaves out what would hide a builtin (sum, abs, pow).
-__all__ = [
-    *("OPS", "AnomalyError", "Op", "StaleGraphError", "Value", "detect_anomaly", "leaves", "log_softmax"),
-    *("mean", "no_grad", "register", "softmax", "topological_order", *_DRAWING),
-    *(name for name in OPS if not hasattr(builtins, name)),
-]
+if not TYPE_CHECKING:
+    # As NumPy does, `from autograd import *` leaves out what would hide a builtin (sum, abs, pow).
+    __all__ = [
+        *("OPS", "AnomalyError", "Op", "StaleGraphError", "Value", "detect_anomaly", "leaves", "log_softmax"),
+        *("mean", "no_grad", "register", "softmax", "topological_order", *_DRAWING),
+        *(name for name in OPS if not hasattr(builtins, name)),
+    ]
 
 
 def __getattr__(name: str) -> Any:

@@ -185,28 +185,28 @@ class Value:
 
     # Python's operators: the fast way to the rows whose `operator` they are.
     # fmt: off
-    def __add__(self, y: object) -> Any:
+    def __add__(self, y: "Value | float") -> "Value":
         return _record(ops.add, self._data + y._data, self, y) if isinstance(y, Value) else _binary(ops.add, self, y)
-    def __sub__(self, y: object) -> Any:
+    def __sub__(self, y: "Value | float") -> "Value":
         return _record(ops.sub, self._data - y._data, self, y) if isinstance(y, Value) else _binary(ops.sub, self, y)
-    def __mul__(self, y: object) -> Any:
+    def __mul__(self, y: "Value | float") -> "Value":
         return _record(ops.mul, self._data * y._data, self, y) if isinstance(y, Value) else _binary(ops.mul, self, y)
-    def __truediv__(self, y: object) -> Any: return _binary(ops.div, self, y)
-    def __pow__(self, y: object) -> Any: return _binary(ops.pow, self, y)
-    def __radd__(self, x: object) -> Any: return _reflected(ops.add, x, self)
-    def __rsub__(self, x: object) -> Any: return _reflected(ops.sub, x, self)
-    def __rmul__(self, x: object) -> Any: return _reflected(ops.mul, x, self)
-    def __rtruediv__(self, x: object) -> Any: return _reflected(ops.div, x, self)
-    def __rpow__(self, x: object) -> Any: return _reflected(ops.pow, x, self)
+    def __truediv__(self, y: "Value | float") -> "Value": return _binary(ops.div, self, y)
+    def __pow__(self, y: "Value | float") -> "Value": return _binary(ops.pow, self, y)
+    def __radd__(self, x: "Value | float") -> "Value": return _reflected(ops.add, x, self)
+    def __rsub__(self, x: "Value | float") -> "Value": return _reflected(ops.sub, x, self)
+    def __rmul__(self, x: "Value | float") -> "Value": return _reflected(ops.mul, x, self)
+    def __rtruediv__(self, x: "Value | float") -> "Value": return _reflected(ops.div, x, self)
+    def __rpow__(self, x: "Value | float") -> "Value": return _reflected(ops.pow, x, self)
     def __neg__(self) -> "Value": return _unary(ops.neg, self)
     def __abs__(self) -> "Value": return _unary(ops.abs, self)
     def __pos__(self) -> "Value": return self
 
     # Comparisons compare data; == and hash stay identity.
-    def __lt__(self, y: object) -> Any: return _compare(operator.lt, self, y)
-    def __le__(self, y: object) -> Any: return _compare(operator.le, self, y)
-    def __gt__(self, y: object) -> Any: return _compare(operator.gt, self, y)
-    def __ge__(self, y: object) -> Any: return _compare(operator.ge, self, y)
+    def __lt__(self, y: "Value | float") -> bool: return _compare(operator.lt, self, y)
+    def __le__(self, y: "Value | float") -> bool: return _compare(operator.le, self, y)
+    def __gt__(self, y: "Value | float") -> bool: return _compare(operator.gt, self, y)
+    def __ge__(self, y: "Value | float") -> bool: return _compare(operator.ge, self, y)
     # fmt: on
 
     def __bool__(self) -> bool:
@@ -301,15 +301,17 @@ def _operand(x: Any) -> Any:
     return leaf
 
 
-def _compare(relation: Callable[[float, float], bool], x: Value, y: Any) -> Any:
-    y = _operand(y)
-    return y if y is NotImplemented else relation(x._data, y._data)
-
-
-def _binary(op: Op, x: Value, y: Any) -> Any:
+def _compare(relation: Callable[[float, float], bool], x: Value, y: Any) -> bool:
     y = _operand(y)
     if y is NotImplemented:
-        return y
+        return y  # type: ignore[no-any-return]
+    return relation(x._data, y._data)
+
+
+def _binary(op: Op, x: Value, y: Any) -> Value:
+    y = _operand(y)
+    if y is NotImplemented:
+        return y  # type: ignore[no-any-return]
     try:
         data = op.forward(x._data, y._data)
     except (ArithmeticError, ValueError):
@@ -317,9 +319,11 @@ def _binary(op: Op, x: Value, y: Any) -> Any:
     return _record(op, data if type(data) is float else real(data), x, y)
 
 
-def _reflected(op: Op, x: Any, y: Value) -> Any:
+def _reflected(op: Op, x: Any, y: Value) -> Value:
     x = _operand(x)
-    return x if x is NotImplemented else _binary(op, x, y)
+    if x is NotImplemented:
+        return x  # type: ignore[no-any-return]
+    return _binary(op, x, y)
 
 
 def _unary(op: Op, x: Value) -> Value:

@@ -1,0 +1,41 @@
+# `make demo` does the main job, `make test` runs the tests: each needs Python 3.11+ and a package index, nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+
+.PHONY: demo test lint oracles bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/python -m nn.demo
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+# Comparisons with PyTorch and JAX, which are large. TORCH can name a build: make oracles TORCH=torch==2.13.0
+TORCH ?= torch
+oracles: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet '$(TORCH)' '.[oracles]'
+	$(BIN)/python -m pytest -m oracle
+
+lint: $(VENV)/installed-test
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy --strict
+
+bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet '.[bench]'
+	$(BIN)/python benchmarks/eager.py
+
+clean:
+	rm -rf $(VENV) build demo *.egg-info
+
+# The stamps are touched last, so that an interrupted install is done again.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-test: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
