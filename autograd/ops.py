@@ -117,18 +117,25 @@ class Op:
 
     def bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> Sequence[Any]:
         """The operands of a call, in the row's order, defaults filled in. TypeError if they do not fit."""
-        count, full = len(args), len(self.operands)
-        if named or count != full:
-            given = dict(zip(self.operands[self.required :], self.defaults, strict=True))
-            given.update(zip(self.operands, args, strict=False))
-            twice = [n for n in named if n in self.operands[:count]]
-            given.update(named)
-            if count > full or twice or set(given) != set(self.operands):
-                raise TypeError(
-                    f"wrong arguments; expected {self.name}({', '.join(self.operands)}), got {count} and {sorted(named)}"
-                )
-            args = [given[n] for n in self.operands]
-        return self.gather(*args) if self.gather is not None else args
+        names = self.operands
+        if named or len(args) != len(names):
+            given = dict(zip(names[self.required :], self.defaults, strict=True)) | dict(zip(names, args, strict=False))
+            fit = len(args) <= len(names) and set(named).isdisjoint(names[: len(args)])
+            if not fit or set(given | named) != set(names):
+                shown = ", ".join([*["..."] * len(args), *(f"{n}=..." for n in named)])
+                raise TypeError(f"wrong: {self.name}({shown}); right: {self._signature()}")
+            args = [(given | named)[n] for n in names]
+        if self.gather is None:
+            return args
+        try:
+            return self.gather(*args)
+        except TypeError:
+            raise TypeError(f"{self.name} takes a sequence of operands; right: {self._signature()}") from None
+
+    def _signature(self) -> str:
+        plural = ["[a, b, ...]" if self.variadic and n.endswith("s") else n for n in self.operands[: self.required]]
+        optional = [f"{n}={d}" for n, d in zip(self.operands[self.required :], self.defaults, strict=True)]
+        return f"{self.name}({', '.join(plural + optional)})"
 
     def evaluate(self, *operands: float) -> float:
         """forward on floats, with `limit` answering where it raises: never raises on a number."""
@@ -151,9 +158,13 @@ class Op:
             return tuple(map(float, exact))
 
     def __repr__(self) -> str:
-        return f"<Op {self.name}({', '.join(self.operands)})>"
+        return f"<Op {self._signature()}>"
 
     def __reduce__(self) -> tuple[Callable[[str], "Op"], tuple[str]]:
+        if OPS.get(self.name) is not self:
+            from pickle import PicklingError
+
+            raise PicklingError(f"{self!r} is pickled by its name, so it must be in the table; first register(op)")
         return row, (self.name,)
 
 

@@ -5,8 +5,7 @@
 >>> names["h"].data, names["E"].data, names["w"].grad
 (1.5, 0.125, 1.5)
 
-Python's own parser reads the text and the table of operations gives it meaning: nothing is executed,
-and what is not listed in `ALLOWED` is refused.
+Python's own parser reads the text, the table of operations says what it means. Nothing is executed.
 """
 
 import ast
@@ -15,51 +14,51 @@ import keyword
 import math
 import unicodedata
 import warnings
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from .ops import OPS, Op
 from .value import Value
 
-ALLOWED = "numbers, names, + - * / **, calls of operations such as tanh(x), and assignments name = expression"
+ALLOWED = "numbers, names, + - * / **, operations such as tanh(x), and name = expression"
 CONSTANTS = {"pi": math.pi, "e": math.e, "inf": math.inf}
 
-# Python's grammar -> Python's name of the operator, by which the rows of the table are found.
-_OPERATORS: dict[type[ast.AST], str] = {
-    ast.Add: "add",
-    ast.Sub: "sub",
-    ast.Mult: "mul",
-    ast.Div: "truediv",
-    ast.Pow: "pow",
-    ast.USub: "neg",
+_BY_OPERATOR = {op.operator: op for op in OPS.values() if op.operator}
+_GRAMMAR: dict[type[ast.AST], Op] = {
+    ast.Add: _BY_OPERATOR["add"],
+    ast.Sub: _BY_OPERATOR["sub"],
+    ast.Mult: _BY_OPERATOR["mul"],
+    ast.Div: _BY_OPERATOR["truediv"],
+    ast.Pow: _BY_OPERATOR["pow"],
+    ast.USub: _BY_OPERATOR["neg"],
 }
 
 
 class StatementError(ValueError):
-    """Statements that cannot be read or evaluated: the reason, and the line and column, counted from 1."""
+    """Statements that cannot be read: the reason, the line of text, and its number and the column, both from 1."""
 
-    def __init__(self, reason: str, text: str, line: int, column: int) -> None:
+    def __init__(self, reason: str, text: str = "", line: int = 1, column: int = 1) -> None:
+        super().__init__(reason, text, line, column)
         self.reason, self.text, self.line, self.column = reason, text, line, column
-        super().__init__(reason)
 
     def __str__(self) -> str:
         start = max(0, self.column - 61)
-        shown = self.text[start : start + 100]
-        return f"line {self.line}, column {self.column}: {self.reason}\n  {shown}\n  {' ' * (self.column - 1 - start)}^"
+        shown = "".join(c if c.isprintable() else " " for c in self.text[start : start + 100])
+        return f"line {self.line}, column {self.column}: {self.reason}\n  {shown}\n  {'^':>{self.column - start}}"
 
 
 def evaluate(text: str, /, **values: float) -> dict[str, Value]:
-    """The Values that the statements in text name, in the order they were named; the last one is the result.
+    """The Values that the statements name, in the order they were named: the last one is the result.
 
-    Statements are separated by `;` or a new line. Values given by name become variables, and so does a
-    name given a plain number (w = 0.4); arithmetic among plain numbers stays plain. An expression that is
-    not assigned goes by its own text. pi, e and inf are known unless they are given.
+    A `;` or a new line ends a statement. The values given become variables, and so does a name that is
+    assigned a number (w = 0.4). An expression that is not assigned goes by its own text. pi, e and inf
+    are known, unless those names are given or assigned.
 
-    Raises StatementError, which shows the place, for whatever is not allowed here, and ValueError or
-    TypeError for values that are not real numbers under usable names.
+    Raises StatementError, which shows the place, for whatever is not allowed in statements; ValueError or
+    TypeError for a value that is not a real number or a name that is not a name.
 
-    >>> evaluate("a = -4; b = 2; max = maximum(a, b)")
-    {'a': Value(-4.0, label='a'), 'b': Value(2.0, label='b'), 'max': Value(2.0, label='max')}
+    >>> evaluate("a = -4; b = 2; c = maximum(a, b)")
+    {'a': Value(-4.0, label='a'), 'b': Value(2.0, label='b'), 'c': Value(2.0, label='c')}
     >>> evaluate("y = exp(2*z)", x=1.0)
     Traceback (most recent call last):
     autograd.statements.StatementError: line 1, column 11: the name 'z' has no value; give it one, as in z=0.5
@@ -68,44 +67,146 @@ def evaluate(text: str, /, **values: float) -> dict[str, Value]:
     """
     names: dict[str, Value] = {}
     for given, number in values.items():
-        name = unicodedata.normalize("NFKC", given)  # as Python's parser does with names
+        name = unicodedata.normalize("NFKC", given)  # as Python reads names
         if not name.isidentifier() or keyword.iskeyword(name) or name in names:
-            raise ValueError(f"{given!r} cannot be given a value: expected distinct names such as x, w1 or alpha")
+            raise ValueError(f"{given!r} cannot be given a value; expected different names such as x, w1 or alpha")
         names[name] = Value(number, label=name)
     lines = [line.strip() for line in text.splitlines()]
-    statements = _parse(lines)
-    if not statements:
-        raise StatementError("there is no statement; expected one, as in E = (t - w*x)**2", "", 1, 1)
-    for statement in statements:
+    for statement in _parse(lines):
+        expression = _Expression(lines, names)
         match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=expression):
-                pass
-            case ast.Expr(value=expression):
-                name = ast.get_source_segment("\n".join(lines), expression) or ast.unparse(expression)
+            case ast.Assign(targets=[ast.Name(id=name)], value=root):
+                value = expression.evaluate(root)
+                if not value.label:  # y = x is x by another name
+                    value.label = name
+            case ast.Expr(value=root):
+                value = expression.evaluate(root)
+                name = " ".join(str(ast.get_source_segment("\n".join(lines), root)).split())
             case _:
-                raise _refusal(lines, statement, f"this is not a statement known here; allowed: {ALLOWED}")
-        value = _evaluate(expression, names, lines)
-        if not isinstance(value, Value):
-            value = Value(value)
-        if not value.label and isinstance(statement, ast.Assign):
-            value.label = name
-        names.pop(name, None)  # so that the last one named comes last
+                expression.refuse(statement, f"no such statement here; allowed: {ALLOWED}")
+        names.pop(name, None)  # the last one named comes last
         names[name] = value
     return names
 
 
-def _parse(lines: list[str]) -> list[ast.stmt]:
+def _parse(lines: Sequence[str]) -> list[ast.stmt]:
+    line, column = 1, 1
     try:
-        with warnings.catch_warnings(action="ignore") if False else warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python's advice on code that is refused below
-            return ast.parse("\n".join(lines)).body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's advice on code that is refused here anyway
+            statements = ast.parse("\n".join(lines)).body
+        if statements:
+            return statements
+        reason = "no statement; expected one, as in E = 0.5*(t - w*x)**2"
+    except (RecursionError, MemoryError):
+        reason = "nested too deep to read; give parts of it names of their own, or write a long sum as sum([a, b, c])"
+    except ValueError as error:  # null bytes, halves of surrogate pairs
+        reason = f"cannot read this: {error}; allowed: {ALLOWED}"
     except SyntaxError as error:
         line, column = error.lineno or 1, max(error.offset or 1, 1)
-        reason = f"cannot be read: {error.msg}; allowed: {ALLOWED}"
-    except (RecursionError, MemoryError):
-        line, column = 1, 1
-        reason = "nested too deep to read; name parts of it in statements of their own, or use sum([a, b, c])"
-    except ValueError as error:  # null bytes, halves of surrogate pairs
-        line, column = 1, 1
-        reason = f"cannot be read: {error}; allowed: {ALLOWED}"
-    raise StatementError(reason, lines[line - 1] if line <= len(lines) else "", line, column)
+        reason = f"cannot read this: {error.msg}; allowed: {ALLOWED}"
+    raise StatementError(reason, "".join(lines[line - 1 : line]), line, column)
+
+
+class _Expression:
+    """Evaluates one expression without recursion: however long a sum, the stack is a list."""
+
+    def __init__(self, lines: Sequence[str], names: dict[str, Value]) -> None:
+        self.lines, self.names = lines, names
+
+    def evaluate(self, root: ast.expr) -> Value:
+        waiting, order = [root], []
+        while waiting:
+            node = waiting.pop()
+            operands = self.operands(node)
+            order.append((node, len(operands)))
+            waiting += reversed(operands)
+        done: list[Any] = []
+        for node, count in reversed(order):
+            done.append(self.apply(node, [done.pop() for _ in range(count)]))
+        (value,) = done
+        if isinstance(value, list):
+            self.refuse(root, "a list stands only among the operands of an operation, as in sum([a, b])")
+        return value if isinstance(value, Value) else Value(value)
+
+    def operands(self, node: ast.expr) -> list[ast.expr]:
+        """The expressions that this one is made of. StatementError if it is none of those allowed."""
+        match node:
+            case ast.Constant(value=number) if type(number) in (int, float):
+                return []
+            case ast.Name(id=name):
+                if name not in self.names and name not in CONSTANTS:
+                    self.refuse(node, self.unknown(name))
+                return []
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=x):
+                return [x]
+            case ast.BinOp(left=x, op=operator, right=y) if type(operator) in _GRAMMAR:
+                return [x, y]
+            case ast.List(elts=elements) | ast.Tuple(elts=elements):
+                return elements
+            case ast.Call(func=ast.Name(id=name) as function, args=args, keywords=named):
+                if name not in OPS:
+                    close = _close(name, OPS)
+                    fix = f"write {name}*(...) for a product" if name in self.names else close or _some_of(OPS)
+                    self.refuse(function, f"{name!r} is not an operation; {fix}")
+                if any(k.arg is None for k in named):
+                    self.refuse(node, f"** is no operand; right: {_usage(OPS[name])}")
+                return [*args, *(k.value for k in named)]
+            case ast.BinOp(op=ast.BitXor()):
+                self.refuse(node, "^ is no operation here; write x**2 for a power")
+            case _:
+                self.refuse(node, f"this is not allowed here; allowed: {ALLOWED}")
+
+    def apply(self, node: ast.expr, operands: list[Any]) -> Any:
+        """What the node stands for, its operands being done: a Value, a plain number, or a list of them."""
+        named: dict[str, Any] = {}
+        match node:
+            case ast.Constant(value=number):
+                try:
+                    return float(number)  # type: ignore[arg-type]
+                except OverflowError:
+                    self.refuse(node, "a number beyond the range of floats (1.8e308); scale it, or write inf")
+            case ast.Name(id=name):
+                return self.names[name] if name in self.names else CONSTANTS[name]
+            case ast.List() | ast.Tuple():
+                return operands
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
+                row = OPS[name]
+                named = {str(k.arg): x for k, x in zip(keywords, operands[len(args) :], strict=True)}
+                operands = operands[: len(args)]
+            case ast.UnaryOp(op=ast.UAdd()):
+                return operands[0]
+            case ast.UnaryOp(op=operator) | ast.BinOp(op=operator):
+                row = _GRAMMAR[type(operator)]
+        try:
+            return row(*operands, **named)
+        except TypeError:
+            self.refuse(node, f"wrong operands for {row.name}; right: {_usage(row)}")
+        except ValueError as error:
+            self.refuse(node, f"{error}; right: {_usage(row)}")
+
+    def unknown(self, name: str) -> str:
+        if name in OPS:
+            return f"{name!r} is an operation; call it, as in {_usage(OPS[name])}"
+        close = _close(name, [*self.names, *CONSTANTS])
+        return f"the name {name!r} has no value; {close + ' Else ' if close else ''}give it one, as in {name}=0.5"
+
+    def refuse(self, node: ast.stmt | ast.expr, reason: str) -> NoReturn:
+        text = self.lines[node.lineno - 1]
+        column = len(text.encode()[: node.col_offset].decode()) + 1  # Python counts bytes
+        raise StatementError(reason, text, node.lineno, column)
+
+
+def _close(name: str, known: Sequence[str] | dict[str, Op]) -> str:
+    return "".join(f"did you mean {match!r}?" for match in difflib.get_close_matches(name, known, n=1))
+
+
+def _some_of(known: dict[str, Op]) -> str:
+    return f"there are {', '.join(known)}"
+
+
+def _usage(op: Op) -> str:
+    """How the operation is called: clamp(x, min=-inf, max=inf)."""
+    defaults = (f"{name}={number:g}" for name, number in zip(op.operands[op.required :], op.defaults, strict=True))
+    lists = ", where values are lists such as [a, b]" if op.variadic else ""
+    return f"{op.name}({', '.join([*op.operands[: op.required], *defaults])}){lists}"
