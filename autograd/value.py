@@ -178,9 +178,9 @@ class Value:
     def apply_op(op: Op, operands: Sequence[Any]) -> "Value":
         """The node that a row makes of its operands, plain numbers among them becoming constants."""
         if op.variadic or len(operands) > 2:
-            xs = tuple([x if isinstance(x, Value) else Value(x, kind=CONSTANT) for x in operands])
+            xs = tuple([x if isinstance(x, Value) else _constant(x) for x in operands])
             return _record(op, op.evaluate(*[x._data for x in xs]), None, None, xs)
-        x, *y = [x if isinstance(x, Value) else Value(x, kind=CONSTANT) for x in operands]
+        x, *y = [x if isinstance(x, Value) else _constant(x) for x in operands]
         return _binary(op, x, y[0]) if y else _unary(op, x)
 
     # Python's operators: the fast way to the rows whose `operator` they are.
@@ -290,13 +290,15 @@ def refuse_stale(node: Value) -> None:
 
 def _operand(x: Any) -> Any:
     """x as a Value; NotImplemented for an array with axes, which then broadcasts over its elements."""
-    if type(x) is not float:
-        if isinstance(x, Value):
-            return x
-        if getattr(x, "shape", ()) != () and hasattr(x, "__array_ufunc__"):
-            return NotImplemented
-        x = real(x)
-    leaf = _record(None, x, None, None)
+    if isinstance(x, Value):
+        return x
+    if type(x) is not float and getattr(x, "shape", ()) != () and hasattr(x, "__array_ufunc__"):
+        return NotImplemented
+    return _constant(x)
+
+
+def _constant(x: object) -> Value:
+    leaf = _record(None, real(x), None, None)
     leaf._kind = CONSTANT
     return leaf
 
