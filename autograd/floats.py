@@ -32,10 +32,12 @@ def real(x: object) -> float:
             return float(x)  # type: ignore[arg-type]
         except OverflowError:
             raise OverflowError(
-                f"an int of {len(str(x))} digits is beyond the range of floats (1.8e308); scale it, or write math.inf"
+                f"the {type(x).__name__} is beyond the range of floats (1.8e308); scale it, or write math.inf"
             ) from None
-    shape = f" of shape {x.shape}" if hasattr(x, "shape") else ""
-    if x is None:
+    shape = f" of shape {x.shape}" if getattr(x, "shape", ()) else ""
+    if hasattr(x, "apply_op"):
+        fix = "wrong: Value(v), v.data = w; right: v.detach(), v.data = w.data"
+    elif x is None:
         fix = "a function that forgets its `return` gives None"
     elif isinstance(x, (str, bytes)):
         fix = f"wrong: v + {x!r}; right: v + float({x!r})"
@@ -88,9 +90,9 @@ def softplus(x: float) -> float:
 
 
 def pow_limit(x: float, y: float) -> float:
-    if x < 0 and y != math.floor(y):
+    if x < 0 and y % 1:
         return nan
-    return math.copysign(inf, x) if math.fmod(y, 2) else inf
+    return math.copysign(inf, x) if y % 2 == 1 else inf
 
 
 def div_limit(x: float, y: float) -> float:
@@ -113,5 +115,10 @@ def unrounded_dot(*wx: float) -> float:
 
 
 def logsumexp(*values: float) -> float:
+    """log(exp(values[0]) + ...), shifted by the largest: the exponentials are at most 1, and one of them is 1."""
     top = reduce(maximum, values, -inf)
-    return top + math.log(math.fsum([math.exp(v - top) for v in values])) if math.isfinite(top) else top
+    if not math.isfinite(top):
+        return top
+    rest = list(values)
+    rest.remove(top)
+    return top + math.log1p(math.fsum([math.exp(v - top) for v in rest]))

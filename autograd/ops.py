@@ -34,7 +34,7 @@ class Op:
     partials     d(out)/d(operand), one per operand, each called as partial(out, *operands);
                  their parameter names are the operands' names, their defaults the operands' defaults
     gradient     in place of partials in a variadic row: all of them at once, gradient(out, *operands)
-    gather       variadic rows only: the operands, from the arguments of a call
+    gather       variadic rows only: the operands, from the arguments of a call (sequences have names in -s)
     pullback     optional, for speed: the cotangents (g * partial, ...), called as pullback(g, out, *operands)
     domain       an open interval per operand, inside which forward is finite and differentiable
     kinks        points where the derivative jumps, and the partials taken there
@@ -63,9 +63,12 @@ class Op:
     ) -> None:
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"Op: the name must be an identifier such as 'tanh', got {name!r}")
-        wrong = next((f for f in (forward, limit, *partials) if not callable(f)), None)
-        if wrong is not None:
-            raise TypeError(f"Op {name!r}: expected a function of floats such as math.tanh, got {wrong!r}")
+        if callable(partials):
+            raise TypeError(f"Op {name!r}: wrong: partials=dx; right: partials=(dx,), one for each operand")
+        optional = [f for f in (gradient, gather, pullback) if f is not None]
+        for f in (forward, limit, *partials, *optional):
+            if not callable(f):
+                raise TypeError(f"Op {name!r}: expected a function of floats such as math.tanh, got {f!r}")
         if (gradient is None) != (gather is None) or (gradient is None) == (not partials):
             raise ValueError(
                 f"Op {name!r}: give partials=(lambda out, x: ..., one per operand), "
@@ -127,10 +130,9 @@ class Op:
             args = [(given | named)[n] for n in names]
         if self.gather is None:
             return args
-        try:
-            return self.gather(*args)
-        except TypeError:
-            raise TypeError(f"{self.name} takes a sequence of operands; right: {self._signature()}") from None
+        if not all([hasattr(x, "__iter__") for n, x in zip(names, args, strict=True) if n.endswith("s")]):
+            raise TypeError(f"{self.name} takes a sequence of operands; right: {self._signature()}")
+        return self.gather(*args)
 
     def _signature(self) -> str:
         plural = ["[a, b, ...]" if self.variadic and n.endswith("s") else n for n in self.operands[: self.required]]
@@ -159,6 +161,9 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<Op {self._signature()}>"
+
+    def __deepcopy__(self, memo: object) -> "Op":
+        return self
 
     def __reduce__(self) -> tuple[Callable[[str], "Op"], tuple[str]]:
         if OPS.get(self.name) is not self:
@@ -192,6 +197,11 @@ def _paired(ws: Sequence[Any], xs: Sequence[Any]) -> tuple[Any, ...]:
     if len(ws) != len(xs):
         raise ValueError(f"expected as many weights as inputs, got {len(ws)} weights and {len(xs)} inputs")
     return ws + xs
+
+
+def _normalized(weights: Sequence[Any]) -> list[Any]:
+    total = sum(weights)  # 1, but for the rounding of large operands
+    return [w / total for w in weights]
 
 
 SQRT2, LN2, LN10 = math.sqrt(2), math.log(2), math.log(10)
@@ -309,7 +319,8 @@ clamp   = Op("clamp", lambda x, low, high: floats.minimum(floats.maximum(x, low)
              kinks={(0.0, 0.0, 1.0): (1.0, 0.0, 0.0), (1.0, 0.0, 1.0): (1.0, 0.0, 0.0)})
 where   = Op("where", lambda condition, x, y: x if condition else y,
              (lambda out, condition, x, y: 0.0, lambda out, condition, x, y: where(condition, 1.0, 0.0), lambda out, condition, x, y: where(condition, 0.0, 1.0)),
-             latex=r"{x} \text{{ if }} {condition} \text{{ else }} {y}", doc="x where condition is not 0, else y")
+             latex=r"{x} \text{{ if }} {condition} \text{{ else }} {y}", doc="x where condition is not 0, else y",
+             kinks={(0.0, 1.0, 2.0): (0.0, 0.0, 1.0)})
 greater = Op("greater", lambda x, y: 1.0 if x > y else 0.0, (lambda out, x, y: 0.0, lambda out, x, y: 0.0),
              symbol=">", latex="[{x} > {y}]", doc="1 where x > y, else 0; derivative 0", kinks={(1.0, 1.0): (0.0, 0.0)})
 sign    = Op("sign", lambda x: x if x != x else float((x > 0) - (x < 0)), (lambda out, x: 0.0,),
@@ -331,7 +342,7 @@ affine    = Op("affine", floats.affine, gather=lambda ws, xs, b: (*_paired(ws, x
                gradient=lambda out, *wxb: wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2] + (1.0,), limit=floats.unrounded_dot,
                symbol="Σwx+b", latex=r"\sum_i {ws}_i {xs}_i + {b}", doc="a neuron's net input: ws[0]*xs[0] + ... + b")
 logsumexp = Op("logsumexp", floats.logsumexp, gather=lambda values: tuple(values),
-               gradient=lambda out, *values: [exp(v - out) for v in values],
+               gradient=lambda out, *values: _normalized([exp(v - out) for v in values]),
                latex=r"\ln \sum_i e^{{{values}_i}}", doc="log(exp(values[0]) + exp(values[1]) + ...)", commutative=True)
 # fmt: on
 

@@ -73,8 +73,6 @@ class Value:
     _mark: int
 
     def __init__(self, data: Any, label: str = "", kind: str = VARIABLE) -> None:
-        if isinstance(data, Value):
-            raise TypeError("expected a number, got a Value; wrong: Value(v); right: v, or v.detach()")
         if not isinstance(label, str):
             raise TypeError(f"label must be a str, got {label!r}; right: Value({data!r}, label='x')")
         self._data = real(data)
@@ -268,8 +266,10 @@ def register(op: Op) -> Op:
     """
     if not isinstance(op, Op):
         raise TypeError(f"expected an Op, got {type(op).__name__}; right: register(Op('cube', forward, (partial,)))")
-    taken = op.name in _BUILT_IN or (op.name not in OPS and hasattr(Value, op.name))
-    if taken:
+    from . import __dir__ as public_names
+
+    taken = op.name not in OPS and (op.name in public_names() or hasattr(Value, op.name))
+    if taken or op.name in _BUILT_IN:
         raise ValueError(f"the name {op.name!r} is taken; give the row another, as in Op('my_{op.name}', ...)")
     OPS[op.name] = op
     if op.required == 1 and not op.variadic:
