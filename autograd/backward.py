@@ -41,15 +41,15 @@ def backward(root: Value, gradient: float = 1.0) -> None:
     with _pass:
         leaves, order = sort((root,))
         before = [leaf._grad for leaf in leaves]
-        unreached = [leaf for leaf in leaves if leaf._grad is None]
         try:
             newest = max(map(_stamp, leaves))
             for node in order:
                 if node._stamp < newest:
                     refuse_stale(node)
                 node._grad = 0.0
-            for leaf in unreached:
-                leaf._grad = 0.0
+            for leaf in leaves:
+                if leaf._grad is None:
+                    leaf._grad = 0.0
             root._grad = (root._grad or 0.0) + gradient
             _sweep(order)
             if modes:
@@ -60,9 +60,9 @@ def backward(root: Value, gradient: float = 1.0) -> None:
             for leaf, grad in zip(leaves, before, strict=True):
                 leaf._grad = grad
             raise
-        for leaf in unreached:
+        for leaf, grad in zip(leaves, before, strict=True):
             if leaf._kind is CONSTANT:
-                leaf._grad = None
+                leaf._grad = grad
 
 
 def _sweep(order: list[Value]) -> None:

@@ -34,7 +34,7 @@ def real(x: object) -> float:
             raise OverflowError(
                 f"the {type(x).__name__} is beyond the range of floats (1.8e308); scale it, or write math.inf"
             ) from None
-    shape = f" of shape {x.shape}" if getattr(x, "shape", ()) else ""
+    shape = f" of shape {axes}" if (axes := getattr(x, "shape", ())) else ""
     if hasattr(x, "apply_op"):
         fix = "wrong: Value(v), v.data = w; right: v.detach(), v.data = w.data"
     elif x is None:

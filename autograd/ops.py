@@ -124,10 +124,11 @@ class Op:
         if named or len(args) != len(names):
             given = dict(zip(names[self.required :], self.defaults, strict=True)) | dict(zip(names, args, strict=False))
             fit = len(args) <= len(names) and set(named).isdisjoint(names[: len(args)])
-            if not fit or set(given | named) != set(names):
+            if not fit or {*given, *named} != {*names}:
                 shown = ", ".join([*["..."] * len(args), *(f"{n}=..." for n in named)])
                 raise TypeError(f"wrong: {self.name}({shown}); right: {self._signature()}")
-            args = [(given | named)[n] for n in names]
+            given.update(named)
+            args = [given[n] for n in names]
         if self.gather is None:
             return args
         if not all([hasattr(x, "__iter__") for n, x in zip(names, args, strict=True) if n.endswith("s")]):

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 
 class Mode(NamedTuple):
-    """What to record: the graph or not, and the source line of each node or not."""
+    """What to record: the graph or not; the source line of each node or not; and whether to refuse anomalies."""
 
     graph: bool = True
     lines: "WeakKeyDictionary[Value, str] | None" = None
+    refuse: bool = False
 
 
 _PACKAGE = __file__.removesuffix("recording.py")
@@ -64,8 +65,23 @@ def detect_anomaly() -> Iterator[None]:
     Traceback (most recent call last):
     autograd.recording.AnomalyError: div(1.0, x = 0.0) is inf, made at line 2 of ...
     """
-    with _mode(_current()._replace(lines=WeakKeyDictionary())):
+    with _mode(_current()._replace(lines=WeakKeyDictionary(), refuse=True)):
         yield
+
+
+@contextmanager
+def record_lines() -> "Iterator[WeakKeyDictionary[Value, str]]":
+    """Within it, in this thread, the source line that makes each node is noted in the mapping it gives.
+
+    >>> from autograd import Value
+    >>> with record_lines() as lines:
+    ...     y = Value(1.0) + 2
+    >>> lines[y][:10]
+    'line 2 of '
+    """
+    lines: WeakKeyDictionary[Value, str] = WeakKeyDictionary()
+    with _mode(_current()._replace(lines=lines)):
+        yield lines
 
 
 def _current() -> Mode:
@@ -91,8 +107,8 @@ def as_recorded(node: "Value") -> "Value":
     mode = _current()
     if mode.lines is not None and node.op is not None:
         mode.lines[node] = _source_line()
-        if not isfinite(node.data) and all([isfinite(p.data) for p in node.parents]):
-            raise AnomalyError(f"{_words(node)} is {node.data}, made at {mode.lines[node]}")
+        if mode.refuse and not isfinite(node.data) and all([isfinite(p.data) for p in node.parents]):
+            raise AnomalyError(f"{in_words(node)} is {node.data}, made at {mode.lines[node]}")
     if not mode.graph:
         node._become_leaf()
     return node
@@ -100,20 +116,23 @@ def as_recorded(node: "Value") -> "Value":
 
 def refuse_anomaly(order: "Sequence[Value]") -> None:
     """Under detect_anomaly, raise AnomalyError if a finite gradient became nan or infinite on the way back."""
-    lines = _current().lines
-    if lines is None:
+    _, lines, refuse = _current()
+    if lines is None or not refuse:
         return
     for node in reversed(order):
         for slot, parent in enumerate(node.parents):
             if isfinite(node.grad) and not isfinite(parent.grad):
                 raise AnomalyError(
-                    f"the gradient of operand {slot} of {_words(node)} is {parent.grad}, where the node's own is "
+                    f"the gradient of operand {slot} of {in_words(node)} is {parent.grad}, where the node's own is "
                     f"{short(node.grad)}; made at {lines.get(node, 'a line outside detect_anomaly()')}"
                 )
 
 
-def _words(node: "Value") -> str:
-    operands = [(f"{p.label} = " if p.label else "") + repr(p.data) for p in node.parents]
+def in_words(node: "Value") -> str:
+    """A node as the call that made it, with labels and data of its operands: of many, the first."""
+    parents = node.parents
+    operands = [(f"{p.label} = " if p.label else "") + repr(p.data) for p in parents[:8]]
+    operands += [f"and {len(parents) - 8} more"] if len(parents) > 8 else []
     return f"{node.op.name if node.op else 'leaf'}({', '.join(operands)})"
 
 

@@ -14,8 +14,8 @@ import keyword
 import math
 import unicodedata
 import warnings
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from .ops import OPS, Op
 from .value import Value
@@ -83,7 +83,7 @@ def evaluate(text: str, /, **values: float) -> dict[str, Value]:
                 value = expression.evaluate(root)
                 name = " ".join(str(ast.get_source_segment("\n".join(lines), root)).split())
             case _:
-                expression.refuse(statement, f"no such statement here; allowed: {ALLOWED}")
+                raise expression.refusal(statement, f"no such statement here; allowed: {ALLOWED}")
         names.pop(name, None)  # the last one named comes last
         names[name] = value
     return names
@@ -104,7 +104,7 @@ def _parse(lines: Sequence[str]) -> list[ast.stmt]:
         reason = f"cannot read this: {error}; allowed: {ALLOWED}"
     except SyntaxError as error:
         line, column = error.lineno or 1, max(error.offset or 1, 1)
-        reason = f"cannot read this: {error.msg}; allowed: {ALLOWED}"
+        reason = f"cannot read this: {error.msg.partition(';')[0]}; allowed: {ALLOWED}"
     raise StatementError(reason, "".join(lines[line - 1 : line]), line, column)
 
 
@@ -126,17 +126,15 @@ class _Expression:
             done.append(self.apply(node, [done.pop() for _ in range(count)]))
         (value,) = done
         if isinstance(value, list):
-            self.refuse(root, "a list stands only among the operands of an operation, as in sum([a, b])")
+            raise self.refusal(root, "a list stands only among the operands of an operation, as in sum([a, b])")
         return value if isinstance(value, Value) else Value(value)
 
     def operands(self, node: ast.expr) -> list[ast.expr]:
-        """The expressions that this one is made of. StatementError if it is none of those allowed."""
+        """The expressions that this one is made of. StatementError unless it is one of those allowed."""
         match node:
             case ast.Constant(value=number) if type(number) in (int, float):
                 return []
-            case ast.Name(id=name):
-                if name not in self.names and name not in CONSTANTS:
-                    self.refuse(node, self.unknown(name))
+            case ast.Name(id=name) if name in self.names or name in CONSTANTS:
                 return []
             case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=x):
                 return [x]
@@ -144,69 +142,66 @@ class _Expression:
                 return [x, y]
             case ast.List(elts=elements) | ast.Tuple(elts=elements):
                 return elements
-            case ast.Call(func=ast.Name(id=name) as function, args=args, keywords=named):
-                if name not in OPS:
-                    close = _close(name, OPS)
-                    fix = f"write {name}*(...) for a product" if name in self.names else close or _some_of(OPS)
-                    self.refuse(function, f"{name!r} is not an operation; {fix}")
-                if any(k.arg is None for k in named):
-                    self.refuse(node, f"** is no operand; right: {_usage(OPS[name])}")
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=named) if name in OPS and all(
+                k.arg for k in named
+            ):
                 return [*args, *(k.value for k in named)]
+        raise self.refusal(node, self.why_not(node))
+
+    def why_not(self, node: ast.expr) -> str:
+        match node:
+            case ast.Name(id=name) if name in OPS:
+                return f"{name!r} is an operation; call it, as in {_usage(OPS[name])}"
+            case ast.Name(id=name):
+                return f"the name {name!r} has no value; {_close(name, self.names)}give it one, as in {name}=0.5"
+            case ast.Call(func=ast.Name(id=name)) if name in self.names:
+                return f"{name!r} is not an operation; write {name}*(...) for a product"
+            case ast.Call(func=ast.Name(id=name)) if name not in OPS:
+                return f"{name!r} is not an operation; {_close(name, OPS)}there are {', '.join(OPS)}"
             case ast.BinOp(op=ast.BitXor()):
-                self.refuse(node, "^ is no operation here; write x**2 for a power")
-            case _:
-                self.refuse(node, f"this is not allowed here; allowed: {ALLOWED}")
+                return "^ is not a power here; write x**2"
+        return f"this is not allowed here; allowed: {ALLOWED}"
 
     def apply(self, node: ast.expr, operands: list[Any]) -> Any:
-        """What the node stands for, its operands being done: a Value, a plain number, or a list of them."""
+        """What the node stands for, given what its operands stand for: a Value, a number, or a list of them."""
         named: dict[str, Any] = {}
         match node:
-            case ast.Constant(value=number):
+            case ast.Constant(value=int() | float() as number):
                 try:
-                    return float(number)  # type: ignore[arg-type]
+                    return float(number)
                 except OverflowError:
-                    self.refuse(node, "a number beyond the range of floats (1.8e308); scale it, or write inf")
+                    raise self.refusal(node, "beyond the range of floats (1.8e308); scale it, or write inf") from None
             case ast.Name(id=name):
                 return self.names[name] if name in self.names else CONSTANTS[name]
             case ast.List() | ast.Tuple():
                 return operands
-            case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
-                row = OPS[name]
-                named = {str(k.arg): x for k, x in zip(keywords, operands[len(args) :], strict=True)}
-                operands = operands[: len(args)]
             case ast.UnaryOp(op=ast.UAdd()):
                 return operands[0]
             case ast.UnaryOp(op=operator) | ast.BinOp(op=operator):
                 row = _GRAMMAR[type(operator)]
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
+                row = OPS[name]
+                named = {str(k.arg): x for k, x in zip(keywords, operands[len(args) :], strict=True)}
+                operands = operands[: len(args)]
         try:
             return row(*operands, **named)
-        except TypeError:
-            self.refuse(node, f"wrong operands for {row.name}; right: {_usage(row)}")
+        except TypeError as error:
+            raise self.refusal(node, f"wrong operands; right: {_usage(row)}") from error
         except ValueError as error:
-            self.refuse(node, f"{error}; right: {_usage(row)}")
+            raise self.refusal(node, f"{error}; right: {_usage(row)}") from error
 
-    def unknown(self, name: str) -> str:
-        if name in OPS:
-            return f"{name!r} is an operation; call it, as in {_usage(OPS[name])}"
-        close = _close(name, [*self.names, *CONSTANTS])
-        return f"the name {name!r} has no value; {close + ' Else ' if close else ''}give it one, as in {name}=0.5"
-
-    def refuse(self, node: ast.stmt | ast.expr, reason: str) -> NoReturn:
+    def refusal(self, node: ast.stmt | ast.expr, reason: str) -> StatementError:
         text = self.lines[node.lineno - 1]
         column = len(text.encode()[: node.col_offset].decode()) + 1  # Python counts bytes
-        raise StatementError(reason, text, node.lineno, column)
+        return StatementError(reason, text, node.lineno, column)
 
 
-def _close(name: str, known: Sequence[str] | dict[str, Op]) -> str:
-    return "".join(f"did you mean {match!r}?" for match in difflib.get_close_matches(name, known, n=1))
-
-
-def _some_of(known: dict[str, Op]) -> str:
-    return f"there are {', '.join(known)}"
+def _close(name: str, known: Iterable[str]) -> str:
+    return "".join(f"did you mean {match!r}? Else " for match in difflib.get_close_matches(name, known, n=1))
 
 
 def _usage(op: Op) -> str:
-    """How the operation is called: clamp(x, min=-inf, max=inf)."""
+    """How the operation is called, as in clamp(x, min=-inf, max=inf)."""
     defaults = (f"{name}={number:g}" for name, number in zip(op.operands[op.required :], op.defaults, strict=True))
-    lists = ", where values are lists such as [a, b]" if op.variadic else ""
+    lists = ", lists written [a, b]" if op.variadic else ""
     return f"{op.name}({', '.join([*op.operands[: op.required], *defaults])}){lists}"

@@ -15,6 +15,7 @@ import operator
 from _thread import allocate_lock
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import copysign
 from typing import TYPE_CHECKING, Any
 
 from . import ops
@@ -97,9 +98,9 @@ class Value:
                 f"{self!r} is the result of {self.op.name}, only a leaf's data can be set; "
                 "right: set the data of its leaves, then build the expression again"
             )
-        data = real(data)
-        if data != self._data:
-            self._data = data
+        data, before = real(data), self._data
+        self._data = data
+        if data != before or copysign(1.0, data) != copysign(1.0, before):
             with _clock:
                 _now += 1
                 self._stamp = _now

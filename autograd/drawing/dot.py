@@ -1,0 +1,293 @@
+r"""Computation graphs in the DOT language.
+
+>>> from autograd import Value
+>>> a = Value(2.0, label="a")
+>>> graph = draw(a**3)
+>>> [line.split()[:3] for line in graph.body if "->" in line]
+[['v0', '->', 'v2'], ['v1', '->', 'v2']]
+
+Labels are text. What they show is made visible and escaped here, and no name in DOT is made from one:
+
+>>> visible("a\x00 <b>\n"), shortened("x" * 99) == "x" * 31 + "…"
+('a\\x00 <b>↵', True)
+"""
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from typing import Any
+
+from ..floats import short
+from ..ops import Op
+from ..value import CONSTANT, PARAMETER, Value
+from .look import FONT, GREY, INK, LOOKS, SHADE
+from .outline import Arrow, Box, outline
+from .svg import Graph, encoded
+
+Drawable = Value | Iterable[Value]
+
+DIRECTIONS = ("LR", "RL", "TB", "BT")
+LONGEST = 32  # characters of a label in a box; its title has them all
+
+# Control characters, halves of surrogate pairs and noncharacters, which XML forbids or nothing shows,
+# and those that turn the direction of all the text after them.
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u2028-\u202e\u2066-\u2069]")
+
+
+def draw(
+    values: Drawable, *, expand: bool = True, depth: int | None = None, max_nodes: int = 2000, direction: str = "LR"
+) -> Graph:
+    """The graph behind one Value or several, as a graphviz.Digraph that renders without a system Graphviz.
+
+    Each node shows its label, data and gradient ("–" until a pass has reached it), an operation its symbol;
+    each edge the local derivative d(head)/d(tail), and the operand slot where the order of operands matters.
+    A model's neurons are clusters, in a cluster for their layer. Titles say it all in words, in full precision.
+
+    expand     False folds each neuron of a model to one box
+    depth      shows only nodes so many edges from the result; "… 37 more" marks where it cuts
+    max_nodes  how many nodes there may be after that
+    direction  in which the computation flows: "LR", "RL", "TB" or "BT"
+
+    Raises ValueError for a picture above max_nodes or a wrong option, TypeError for anything but Values,
+    StaleGraphError if a leaf was changed since. Rendering raises RendererNotFoundError where there is no program.
+
+    >>> x = Value(0.5, label="x")
+    >>> draw(x * x).source.count("->")
+    2
+    """
+    roots = _roots(values)
+    if depth is not None and (not isinstance(depth, int) or depth < 0):
+        raise ValueError(f"depth is a whole number of edges from the result, or None for all; got {depth!r}")
+    if not isinstance(max_nodes, int) or max_nodes < 1:
+        raise ValueError(f"max_nodes is a whole number from 1 up, got {max_nodes!r}")
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction is one of {', '.join(map(repr, DIRECTIONS))}; got {direction!r}")
+    boxes, arrows = outline(roots, expand=expand, depth=depth, max_nodes=max_nodes)
+    names = " and ".join(name_of(root) for root in roots[:3]) + (" and others" if len(roots) > 3 else "")
+    title = f"Computation graph of {names}: {_many(len(boxes), 'node')}, {_many(len(arrows), 'edge')}"
+    graph = Graph(
+        format="svg",
+        graph_attr={
+            "rankdir": direction,
+            "tooltip": encoded(title),
+            "bgcolor": "white",  # for PNG; the SVG is transparent
+            "fontname": FONT,
+            "fontsize": "10",
+            "fontcolor": INK,
+            "nodesep": "0.16",
+            "ranksep": "0.4",
+            **({} if expand else {"splines": "line", "ranksep": "1", "outputorder": "edgesfirst"}),
+        },
+        node_attr={"fontname": FONT, "fontsize": "11", "width": "0", "height": "0", "margin": "0.1,0.05"},
+        edge_attr={"fontname": FONT, "fontsize": "9", "fontcolor": INK, "color": GREY, "arrowsize": "0.6"},
+    )
+    _write_boxes(graph, boxes, roots, 0)
+    for arrow in arrows:
+        _write_arrow(graph, arrow)
+    return graph
+
+
+def _roots(values: Drawable) -> list[Value]:
+    roots = [values] if isinstance(values, Value) else list(values) if isinstance(values, Iterable) else [values]
+    wrong = next((root for root in roots if not isinstance(root, Value)), None)
+    if wrong is not None:
+        raise TypeError(f"draw takes a Value or several, got {type(wrong).__name__}; right: draw(v) or draw([u, v])")
+    if not roots:
+        raise ValueError("nothing to draw: no Values were given; right: draw(v) or draw([u, v])")
+    return roots
+
+
+def _write_boxes(graph: Graph, boxes: Sequence[Box], roots: Sequence[Value], level: int) -> None:
+    """The boxes that lie in a cluster, those in its inner clusters in subgraphs of their own."""
+    inner: dict[str, list[Box]] = {}
+    for box in boxes:
+        if len(box.clusters) > level:
+            inner.setdefault(box.clusters[level], []).append(box)
+        else:
+            _write_box(graph, box, roots)
+    for path, members in inner.items():
+        with graph.subgraph(name=f"cluster {path}") as cluster:
+            words = f"{path}: {census([node for box in members for node in box.nodes])}"
+            cluster.attr(
+                label=path, labeljust="l", style="filled,rounded", fillcolor=SHADE, color=GREY, penwidth="0.5", tooltip=encoded(words)
+            )
+            _write_boxes(cluster, members, roots, level + 1)
+
+
+def _write_box(graph: Graph, box: Box, roots: Sequence[Value]) -> None:
+    if box.path:
+        role, words = "module", f"{box.path}: {census(box.nodes)}"
+        rows = [_heading(box.path), *(_line(part) for part in census(box.nodes).split(", "))]
+    else:
+        node = box.nodes[0]
+        role, words = role_of(node, roots), in_words(node, roots)
+        op = node.op.symbol if node.op is not None else ""
+        heading = [_heading(node.label, op)] if node.label or op else []
+        rows = [*heading, _number("data", short(node.data)), _number("grad", _short_gradient(node))]
+    if box.hidden:
+        more = f"{box.hidden}" if box.hidden < 1000 else "over 999"
+        rows.append(_line(f"<I>… {more} more</I>"))
+        words += f"\n{more} more nodes lead here, beyond the depth drawn"
+    table = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{"".join(rows)}</TABLE>'
+    graph.node(box.name, f"<{table}>", {"class": role, "tooltip": encoded(words), **LOOKS[role].dot})
+
+
+def _write_arrow(graph: Graph, arrow: Arrow) -> None:
+    node, slot, op = arrow.node, arrow.slot, arrow.node.op
+    attributes = {}
+    if arrow.count > 1:
+        label = f"×{arrow.count}"
+        words = f"{arrow.count} edges from {_name_of_box(arrow.tail)} to {_name_of_box(arrow.head)}"
+        attributes["penwidth"] = "2"
+    else:
+        operand, derivative = node.parents[slot], node.local_derivatives[slot]()
+        label = _text(short(derivative))
+        words = f"d {name_of(node)} / d {name_of(operand)} = {derivative!r}"
+        if op is not None and not op.commutative and len(node.parents) > 1:
+            slot_name = slot_names(op, len(node.parents))[slot]
+            label = f"<I>{_text(slot_name)}</I>: {label}"
+            words += f", operand {slot_name} of {op.name}"
+        if operand.kind == CONSTANT:
+            attributes["style"] = "dashed"
+    if arrow.head.nodes[-1].op is not None and arrow.tail.nodes[-1].op is not None:
+        attributes["weight"] = "4"
+    if arrow.count > 1:
+        attributes["xlabel"] = f"<{label}>"
+    if arrow.head.path or arrow.tail.path:
+        attributes |= {"tailport": "e", "headport": "w"}
+    if arrow.count > 1:
+        pass
+    elif not (arrow.head.path or arrow.tail.path):
+        attributes["label"] = f"<{label}>"
+    graph.edge(arrow.tail.name, arrow.head.name, tooltip=encoded(words), **attributes)
+
+
+def role_of(node: Value, roots: Sequence[Value]) -> str:
+    """Which of the looks a node has.
+
+    >>> role_of(Value(1.0, "w", kind="parameter"), []), role_of(Value(1.0, kind="constant"), [])
+    ('parameter', 'constant')
+    """
+    if node.op is not None:
+        return "result" if any(node is root for root in roots) else "operation"
+    if node.kind == PARAMETER:
+        return "parameter"
+    return "constant" if node.kind == CONSTANT and not node.label else "input"
+
+
+def name_of(node: Value) -> str:
+    """What a sentence calls a node: its label, else the number of a constant, the operation, or the role."""
+    if node.label:
+        return shortened(visible(node.label))
+    if node.op is not None:
+        return node.op.name
+    return short(node.data) if node.kind == CONSTANT else f"unnamed {role_of(node, ())}"
+
+
+def in_words(node: Value, roots: Sequence[Value] = ()) -> str:
+    """A node's title: what it is, its data and gradient in full precision, and what that gradient means.
+
+    >>> x = Value(0.5, label="x"); y = x * -3; y.label = "y"; y.backward()
+    >>> print(in_words(x))
+    x: input
+    data 0.5
+    gradient -3.0: raising x a little lowers the output 3.0 times as much
+    >>> in_words(y, [y]).splitlines()[0]
+    'y: result, mul of x and -3.0'
+    """
+    role = role_of(node, roots)
+    kind = [role] if role != "operation" else []
+    if node.op is not None:
+        shown = [name_of(operand) for operand in node.parents[:8]]
+        rest = len(node.parents) - len(shown)
+        last = f"{rest} more" if rest else shown.pop()
+        kind.append(f"{node.op.name} of {', '.join(shown)}{' and ' if shown else ''}{last}")
+    label = visible(node.label, keep="\n")
+    what = f"{label}: {', '.join(kind)}" if label else ", ".join(kind)
+    return f"{what}\ndata {node.data!r}\n{_gradient_in_words(node)}"
+
+
+def _gradient_in_words(node: Value) -> str:
+    if node.kind == CONSTANT:
+        return "no gradient: it is constant"
+    if node._grad is None:
+        return "no gradient yet: no backward pass has reached it"
+    slope = node.grad
+    if not isfinite(slope):
+        return f"gradient {slope!r}"
+    if slope == 0:
+        return f"gradient {slope!r}: raising {name_of(node)} a little leaves the output as it is"
+    moves = "raises" if slope > 0 else "lowers"
+    return f"gradient {slope!r}: raising {name_of(node)} a little {moves} the output {abs(slope)!r} times as much"
+
+
+def _short_gradient(node: Value) -> str:
+    return "–" if node._grad is None or node.kind == CONSTANT else short(node._grad)
+
+
+def slot_names(op: Op, count: int) -> Sequence[str]:
+    """The names of a row's operands; those of a variadic row are numbered, from the names of its sequences.
+
+    >>> from autograd import OPS
+    >>> slot_names(OPS["affine"], 5)
+    ['w0', 'w1', 'x0', 'x1', 'b']
+    """
+    if not op.variadic:
+        return op.operands
+    sequences = [name for name in op.operands if name.endswith("s")]
+    length, uneven = divmod(count - (len(op.operands) - len(sequences)), max(len(sequences), 1))
+    if uneven or not sequences:
+        return [str(slot) for slot in range(count)]
+    numbered = [[f"{n[:-1]}{i}" for i in range(length)] if n in sequences else [n] for n in op.operands]
+    return [name for names in numbered for name in names]
+
+
+def census(nodes: Sequence[Value]) -> str:
+    """How many parameters and operations there are.
+
+    >>> w = Value(1.0, "w", kind="parameter")
+    >>> census([w, w * w])
+    '1 parameter, 1 operation'
+    """
+    parameters = sum(node.kind == PARAMETER for node in nodes)
+    operations = sum(node.op is not None for node in nodes)
+    return f"{_many(parameters, 'parameter')}, {_many(operations, 'operation')}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Text without the characters that XML forbids or a reader cannot see: each is written as its escape."""
+    return _INVISIBLE.sub(lambda m: m[0] if m[0] in keep else _escape(m[0]), text)
+
+
+def _escape(character: str) -> str:
+    return "↵" if character == "\n" else character.encode("unicode_escape").decode()
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _text(text: str) -> str:
+    return html.escape(text).replace("\\", "\\\\")
+
+
+def _name_of_box(box: Box) -> str:
+    return box.path or name_of(box.nodes[0])
+
+
+def _heading(label: str, symbol: str = "") -> str:
+    parts = [_text(shortened(visible(label))), _text(visible(symbol))]
+    return f'<TR><TD COLSPAN="2"><FONT POINT-SIZE="12"><B>{" = ".join(filter(None, parts))}</B></FONT></TD></TR>'
+
+
+def _line(markup: str) -> str:
+    return f'<TR><TD COLSPAN="2"><FONT POINT-SIZE="9">{markup}</FONT></TD></TR>'
+
+
+def _number(name: str, number: str) -> str:
+    return f'<TR><TD ALIGN="RIGHT"><FONT POINT-SIZE="9">{name}</FONT></TD><TD ALIGN="LEFT">{number}</TD></TR>'

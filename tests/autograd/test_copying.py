@@ -1,0 +1,283 @@
+"""copy, deepcopy and pickle: sharing, labels, gradients, kinds and staleness are kept."""
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from strategies import Program, programs
+
+import autograd
+from autograd import StaleGraphError, Value, topological_order
+
+ROOT = Path(autograd.__file__).parents[1]
+
+
+def through_python(obj: Any) -> Any:
+    """By the pickler that is written in Python: PyPy's only one, and the one that dill extends."""
+    file = io.BytesIO()
+    pickle._Pickler(file).dump(obj)  # type: ignore[attr-defined]
+    return pickle.loads(file.getvalue())
+
+
+WAYS: dict[str, Callable[[Any], Any]] = {
+    "deepcopy": copy.deepcopy,
+    **{f"pickle{n}": lambda obj, n=n: pickle.loads(pickle.dumps(obj, n)) for n in range(pickle.HIGHEST_PROTOCOL + 1)},
+    "python": through_python,
+}
+every_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+
+
+class Named(Value):
+    """A subclass with an attribute, kept in a __dict__."""
+
+    def __init__(self, data: float, note: Any) -> None:
+        super().__init__(data)
+        self.note = note
+
+
+class Slotted(Value):
+    __slots__ = ("__private", "empty", "extra")
+
+    def __init__(self, data: float, extra: Any) -> None:
+        super().__init__(data)
+        self.extra = extra
+        self.__private = "hidden"
+
+    def private(self) -> str:
+        return self.__private
+
+
+def same(a: Value, b: Value) -> bool:
+    return (repr(a), a.data, a._grad, a.label, a.kind, a.op, type(a)) == (
+        *(repr(b), b.data, b._grad, b.label, b.kind, b.op, type(b)),
+    )
+
+
+@every_way
+@given(program=programs())
+def test_random_graphs(way: Callable[[Any], Any], program: Program) -> None:
+    tape = program.values()
+    for i, v in enumerate(tape):
+        v.label = f"v{i}"
+    tape[-1].backward()
+    tape[0].kind = "parameter"
+    roots = [tape[-1], tape[0], tape[len(tape) // 2], tape[-1]]
+    clones = way(roots)
+    before, after = topological_order(*roots), topological_order(*clones)
+    assert len(before) == len(after)
+    assert all(same(a, b) and a is not b for a, b in zip(before, after, strict=True))
+    place, there = ({v: i for i, v in enumerate(order)} for order in (before, after))
+    assert [[place[p] for p in v.parents] for v in before] == [[there[p] for p in v.parents] for v in after]
+    assert clones[0] is clones[3]
+    clones[0].backward()
+    tape[-1].backward()
+    assert all(same(a, b) for a, b in zip(before, after, strict=True))
+
+
+@every_way
+def test_sharing_across_roots_in_containers(way: Callable[[Any], Any]) -> None:
+    x = Value(2.0, label="x")
+    h = x * x
+    box = {"losses": [h + 1, h.exp()], "x": x, "again": (h, [x])}
+    twin = way(box)
+    one, two = twin["losses"]
+    assert one.parents[0] is two.parents[0] is twin["again"][0]
+    assert twin["x"] is twin["again"][1][0] is twin["again"][0].parents[0]
+    assert twin["x"] is not x
+    (one + two).backward()
+    assert twin["x"].grad > 0
+    assert x.grad == 0.0
+    twin["x"].data = 3.0
+    assert x.data == 2.0
+
+
+def test_two_copies_share_nothing() -> None:
+    x = Value(2.0)
+    y = x * 3
+    one, two = copy.deepcopy(y), copy.deepcopy(y)
+    assert one.parents[0] is not two.parents[0]
+    memo: dict[int, Any] = {}
+    assert copy.deepcopy(y, memo) is copy.deepcopy(y, memo)
+
+
+def test_a_shallow_copy_shares_its_operands() -> None:
+    x = Value(2.0, label="x")
+    y = x * 3
+    y.label = "y"
+    y.backward()
+    clone = copy.copy(y)
+    assert clone is not y
+    assert same(clone, y)
+    assert clone.parents == y.parents
+    clone.backward()
+    assert x.grad == 6.0
+    leaf = copy.copy(x)
+    leaf.data = 7.0
+    assert (x.data, leaf.label, leaf.grad) == (2.0, "x", 6.0)
+    y.backward()
+
+
+@every_way
+def test_leaves_keep_what_they_hold(way: Callable[[Any], Any]) -> None:
+    for v in (Value(-0.0), Value(5e-324, "tiny", "parameter"), Value(0.1, kind="constant"), Value(float("inf"))):
+        twin = way(v)
+        assert same(twin, v)
+        twin.grad = 0.25
+        assert same(way(twin), twin)
+        twin.data = 4.0
+        assert twin.data == 4.0
+    assert way(Value(1.0, kind="constant") * Value(2.0)).parents[0].kind == "constant"
+
+
+@every_way
+def test_a_kind_that_was_copied_still_works(way: Callable[[Any], Any]) -> None:
+    x = Value(2.0)
+    y = way([x, x**2, Value(3.0, kind="constant") * x])
+    y[1].backward()
+    y[2].backward()
+    assert y[0].grad == 7.0
+    assert y[2].parents[0].grad == 0.0
+    with pytest.raises(ValueError, match="constant"):
+        y[2].parents[0].backward()
+
+
+@every_way
+def test_a_stale_graph_stays_stale(way: Callable[[Any], Any]) -> None:
+    x, y = Value(2.0, label="x"), Value(3.0, label="y")
+    z = x * y
+    fresh = way([x, z])
+    x.data = 5.0
+    x2, z2 = way([x, z])
+    with pytest.raises(StaleGraphError, match="'x'"):
+        z2.backward()
+    (x2 * 2).backward()
+    assert x2.grad == 2.0
+    fresh[1].backward()
+    assert fresh[0].grad == 3.0
+    fresh[0].data = 9.0
+    with pytest.raises(StaleGraphError, match="'x'"):
+        fresh[1].backward()
+
+
+READER = """
+import pickle, sys
+import autograd
+x, y, z, w = pickle.load(sys.stdin.buffer)
+try:
+    z.backward()
+    raise SystemExit("a stale graph ran backward")
+except autograd.StaleGraphError as error:
+    assert "'x'" in str(error), error
+w.backward()
+assert (y.grad, x.grad) == (11.0, 0.0), (y.grad, x.grad)
+y.data = 8.0
+try:
+    w.backward()
+    raise SystemExit("a graph changed here is not stale")
+except autograd.StaleGraphError as error:
+    assert "'y'" in str(error), error
+fresh = x * y
+fresh.backward()
+assert x.grad == 8.0, x.grad
+x.data = 1.0
+try:
+    fresh.backward()
+    raise SystemExit("a graph built and changed here is not stale")
+except autograd.StaleGraphError:
+    pass
+print("fine")
+"""
+
+
+def test_staleness_goes_into_another_process() -> None:
+    x, y = Value(2.0, label="x"), Value(3.0, label="y")
+    w = y * 11
+    z = x * y
+    for step in range(50):
+        x.data = 10.0 + step
+    text = pickle.dumps([x, y, z, w])
+    done = subprocess.run([sys.executable, "-c", READER], input=text, capture_output=True, cwd=ROOT, check=False)
+    assert (done.stdout.decode().strip(), done.stderr.decode()) == ("fine", "")
+
+
+WRITER = """
+import pickle, sys
+import autograd
+x = autograd.Value(2.0, label="x")
+for step in range(1000):
+    x.data = step
+z = x * 3
+sys.stdout.buffer.write(pickle.dumps([x, z]))
+"""
+
+
+def test_a_clock_that_was_ahead_in_another_process() -> None:
+    done = subprocess.run([sys.executable, "-c", WRITER], capture_output=True, cwd=ROOT, check=True)
+    mine = Value(4.0, label="mine")
+    x, z = pickle.loads(done.stdout)
+    both = z * mine + x
+    both.backward()
+    assert (x.grad, mine.grad) == (13.0, 2997.0)
+    mine.data = 5.0
+    with pytest.raises(StaleGraphError, match="'mine'"):
+        both.backward()
+    x.data = 1.0
+    with pytest.raises(StaleGraphError, match="'x'"):
+        z.backward()
+    (x * mine).backward()
+
+
+@every_way
+@pytest.mark.parametrize("cls", [Named, Slotted])
+def test_subclasses_keep_their_attributes(way: Callable[[Any], Any], cls: type[Any]) -> None:
+    note = ["shared"]
+    v = cls(2.0, note)
+    y = v * 3
+    v2, y2, note2 = way([v, y, note])
+    assert type(v2) is cls
+    assert y2.parents[0] is v2
+    attribute = v2.note if cls is Named else v2.extra
+    assert attribute == ["shared"]
+    assert attribute is note2  # copied with what it stands beside, not left behind
+    assert attribute is not note
+    if cls is Slotted:
+        assert v2.private() == "hidden"
+        assert not hasattr(v2, "empty")
+    y2.backward()
+    assert v2.grad == 3.0
+    shallow = copy.copy(v)
+    assert type(shallow) is cls
+    assert (shallow.note if cls is Named else shallow.extra) is note
+
+
+@every_way
+def test_wide_and_long_graphs(way: Callable[[Any], Any]) -> None:
+    xs = [Value(float(i)) for i in range(3000)]
+    y = autograd.sum(xs)
+    z = xs[0]
+    for x in xs:
+        z = z.tanh() + x
+    twin = way([y, z, xs])
+    assert twin[0].parents == tuple(twin[2])
+    twin[1].backward()
+    z.backward()
+    assert [x.grad for x in twin[2]] == [x.grad for x in xs]
+
+
+def test_what_cannot_be_pickled_breaks_nothing() -> None:
+    x = Value(1.0)
+    bad = Named(2.0, note=lambda: None)
+    y = x * bad + x.exp()
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(y)
+    bad.note = 1
+    twin = pickle.loads(pickle.dumps(y))
+    assert len(topological_order(twin)) == len(topological_order(y))
+    assert twin.parents[0].parents[1].note == 1

@@ -1,0 +1,14 @@
+"""Set up for all tests: where what they share is found, and how hypothesis searches."""
+
+import os
+import sys
+from pathlib import Path
+
+from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `import strategies`
+
+# No deadlines: a shared machine makes them fail at random. In CI the search is the same each time.
+settings.register_profile("default", deadline=None, max_examples=60)
+settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")

@@ -1,0 +1,63 @@
+"""The README is true: its code runs as it stands there, and what it quotes is what the files hold."""
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("code", BLOCKS, ids=[block.strip().splitlines()[0] for block in BLOCKS])
+def test_python_block_prints_what_its_comments_say(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    expected = re.findall(r"^print\(.*\)\s*# (.*)$", code, re.MULTILINE)
+    lines = iter(printed.getvalue().splitlines())
+    for text in expected:
+        pattern = re.escape(text.partition(", that is")[0]).replace(r"\.\.\.", r"\d*")
+        assert any(re.fullmatch(pattern, line) for line in lines), f"{text!r} was not printed"
+
+
+def test_there_are_python_blocks() -> None:
+    assert len(BLOCKS) == 3
+
+
+def test_the_picture_is_what_the_first_block_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(BLOCKS[0], "README.md", "exec"), {"__name__": "readme"})
+    drawn = Path("first-example.svg").read_text(encoding="utf-8")
+    assert drawn == (ROOT / "docs" / "first-example.svg").read_text(encoding="utf-8")
+
+
+def test_the_draw_command_works_as_written(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^    (chainrule draw .*)$", README, re.MULTILINE)
+    words = shlex.split(command)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "nn.cli", *words[1:]], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "graph.svg").read_text(encoding="utf-8").count("<svg") == 1
+
+
+def test_the_speed_table_is_the_one_the_benchmark_wrote() -> None:
+    quoted = README.partition("<!-- benchmarks/eager.md -->")[2].partition("<!-- end -->")[0]
+    assert quoted.strip() == (ROOT / "benchmarks" / "eager.md").read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE))
+def test_every_file_named_exists(target: str) -> None:
+    assert (ROOT / target).exists()
