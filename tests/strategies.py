@@ -265,11 +265,11 @@ def _fits(op: Op, operands: Sequence[float]) -> bool:
 
 
 @st.composite
-def programs(draw: Any, names: Sequence[str] = tuple(EXACT), steps: int = 14) -> Program:
+def programs(draw: Any, names: Sequence[str] = tuple(EXACT), steps: int = 14, least: int = 1) -> Program:
     """Random graphs with shared sub-expressions, constants and repeated operands, away from kinks and ends."""
     inputs = tuple(draw(st.lists(st.sampled_from([k / 16 for k in range(-40, 41)]), min_size=1, max_size=4)))
     tape, recorded = list(inputs), []
-    for name in draw(st.lists(st.sampled_from(names), min_size=1, max_size=steps)):
+    for name in draw(st.lists(st.sampled_from(names), min_size=least, max_size=steps)):
         op = OPS[name]
         count = arity(op, draw(st.integers(1, 3)) if op.variadic else 0)
         places = st.integers(-len(tape), -1).map(lambda i, n=len(tape): n + i)  # shrinks to the latest

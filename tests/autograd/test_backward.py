@@ -272,8 +272,8 @@ def test_random_graphs_use_every_row() -> None:
     """The strategy above reaches every row of the table."""
     used: set[str] = set()
 
-    @given(programs(steps=30))
-    @settings(max_examples=300, derandomize=True, database=None)
+    @given(programs(steps=60, least=40))
+    @settings(max_examples=60, derandomize=True, database=None)
     def draw(program: Program) -> None:
         used.update(name for name, _ in program.steps)
 

@@ -252,7 +252,7 @@ def test_a_copied_neuron_is_labelled_by_its_new_place():
     assert labels(layer)[-3:] == ["neurons.2.w.0", "neurons.2.w.1", "neurons.2.b"]
 
 
-def test_a_zero_loads_with_its_sign(tmp_path: Path) -> None:
+def test_a_zero_loads_with_its_sign(tmp_path) -> None:
     saved, model = Neuron(1), Neuron(1)
     saved.b.data = -0.0
     saved.save(tmp_path / "state.json")
