@@ -41,7 +41,7 @@ def add_commands(commands: "Commands") -> None:
         metavar="STATEMENTS",
         help="expressions and assignments separated by ';', of numbers, names, + - * / ** and operations: tanh(x)",
     )
-    parser.add_argument("values", metavar="NAME=VALUE", nargs="*", help="the number that a name stands for")
+    parser.add_argument("values", metavar="NAME=VALUE", nargs="*", default=[], help="the number that a name stands for")
     parser.add_argument(
         "-o",
         "--output",
@@ -49,6 +49,7 @@ def add_commands(commands: "Commands") -> None:
         default="graph.svg",
         help="the picture: .svg, .png or .dot; '-' writes SVG to stdout and the numbers to stderr (default: graph.svg)",
     )
+    parser.add_argument("--depth", metavar="N", type=int, help="show only what is at most N edges from the last one")
     parser.set_defaults(run=draw)
 
 
@@ -69,10 +70,13 @@ def draw(args: argparse.Namespace) -> None:
     result = list(names.values())[-1]
     result.backward()
     try:
-        picture = drawing.to_svg(result) if suffix == ".svg" else drawing.draw(result)
+        picture = (
+            drawing.to_svg(result, depth=args.depth) if suffix == ".svg" else drawing.draw(result, depth=args.depth)
+        )
         content = picture if isinstance(picture, str) else picture.source if suffix == ".dot" else picture.pipe("png")
-    except ValueError as error:  # too large a graph
-        raise CommandError(str(error)) from None
+    except ValueError as error:  # too large a graph, or no such depth
+        reason = str(error).partition(". Right: ")[0]
+        raise CommandError(f"{reason}; right: --depth 3, for what is near the last one") from None
     if args.output == "-":
         print(_report(names), file=sys.stderr)
         print(content)

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any
 
 from . import ops
@@ -29,8 +30,10 @@ def log_softmax(values: Iterable[Any]) -> list[Any]:
     [-0.693147, -0.693147]
     """
     values = list(values)
-    total = ops.logsumexp(values)
-    return [value - total for value in values]
+    top = reduce(ops.maximum, values) if values else 0.0  # its derivatives cancel
+    shifted = [value - top for value in values]
+    total = ops.logsumexp(shifted)
+    return [value - total for value in shifted]
 
 
 def softmax(values: Iterable[Any]) -> list[Any]:

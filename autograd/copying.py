@@ -5,6 +5,7 @@ before results, so that whatever a node refers to is already written when its tu
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from copyreg import _slotnames  # type: ignore[attr-defined]
 from threading import local
 from typing import Any
@@ -26,7 +27,9 @@ def deepcopy_graph(root: Value, memo: dict[int, Any]) -> Value:
     """copy.deepcopy's protocol, node by node."""
     for node in topological_order(root):
         if id(node) not in memo:
-            memo[id(node)] = copy_node(node, [memo[id(p)] for p in node.parents])
+            memo[id(node)] = twin = copy_node(node, [memo[id(p)] for p in node.parents])
+            for name, attribute in _own_attributes(node).items():
+                setattr(twin, name, deepcopy(attribute, memo))
     return memo[id(root)]  # type: ignore[no-any-return]
 
 

@@ -56,7 +56,7 @@ def short(x: float) -> str:
     >>> short(0.70710678), short(2.0), short(12345.6), short(1e-7)
     ('0.7071', '2.0', '12346.0', '1e-07')
     """
-    text = f"{x:.0f}" if 1e4 <= abs(x) < 1e6 else f"{x:.4g}"
+    text = f"{x:.0f}" if 9999.5 <= abs(x) < 1e6 else f"{x:.4g}"
     return text if set(text) & set(".en") else text + ".0"
 
 

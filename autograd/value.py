@@ -80,10 +80,11 @@ class Value:
         self._grad = None
         self.label = label
         self.op = self._x = self._y = None
-        self.kind = kind
         self._xs = ()
         self._stamp = _now
         self._mark = 0
+        self._kind = VARIABLE
+        self.kind = kind
 
     @property
     def data(self) -> float:
