@@ -126,16 +126,18 @@ class Op:
             fit = len(args) <= len(names) and set(named).isdisjoint(names[: len(args)])
             if not fit or {*given, *named} != {*names}:
                 shown = ", ".join([*["..."] * len(args), *(f"{n}=..." for n in named)])
-                raise TypeError(f"wrong: {self.name}({shown}); right: {self._signature()}")
+                raise TypeError(f"wrong: {self.name}({shown}); right: {self.signature}")
             given.update(named)
             args = [given[n] for n in names]
         if self.gather is None:
             return args
         if not all([hasattr(x, "__iter__") for n, x in zip(names, args, strict=True) if n.endswith("s")]):
-            raise TypeError(f"{self.name} takes a sequence of operands; right: {self._signature()}")
+            raise TypeError(f"{self.name} takes a sequence of operands; right: {self.signature}")
         return self.gather(*args)
 
-    def _signature(self) -> str:
+    @property
+    def signature(self) -> str:
+        """How to call it, as in clamp(x, min=-inf, max=inf)."""
         plural = ["[a, b, ...]" if self.variadic and n.endswith("s") else n for n in self.operands[: self.required]]
         optional = [f"{n}={d}" for n, d in zip(self.operands[self.required :], self.defaults, strict=True)]
         return f"{self.name}({', '.join(plural + optional)})"
@@ -161,7 +163,7 @@ class Op:
             return tuple(map(float, exact))
 
     def __repr__(self) -> str:
-        return f"<Op {self._signature()}>"
+        return f"<Op {self.signature}>"
 
     def __deepcopy__(self, memo: object) -> "Op":
         return self

@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class BinaryMLP:
         sizes = [SHAPE[0], *SHAPE[1]]
         self.layers = [
             [BinaryNeuron(value, [draw.uniform(-1, 1) for _ in range(n_in)], hidden=n_out != 1) for _ in range(n_out)]
-            for n_in, n_out in zip(sizes, sizes[1:], strict=False)
+            for n_in, n_out in pairwise(sizes)
         ]
 
     def __call__(self, x: list[Any]) -> Any:
