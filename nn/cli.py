@@ -247,15 +247,15 @@ def _load(folder: Path) -> Predictor:
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CommandError(f"{path}: cut short, or not JSON ({error}); train again") from None
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
         raise CommandError(f"{path}: not a model that chainrule train wrote ({reason}); train again") from None
 
 
 def _column(entries: dict[str, Any]) -> Column:
     if "categories" in entries:
-        return Categories(entries["name"], tuple(entries["categories"]), entries["numeric"])
-    return Numbers(entries["name"], entries["mean"], entries["std"])
+        return Categories(str(entries["name"]), tuple(map(str, entries["categories"])), bool(entries["numeric"]))
+    return Numbers(str(entries["name"]), entries["mean"], entries["std"])
 
 
 def _refuse_constant(name: str) -> float:

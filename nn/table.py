@@ -76,7 +76,8 @@ class Table:
     def cells(self, name: str) -> list[str]:
         """The column's cells, spaces around them removed. TableError, suggesting a name, if there is no such column."""
         if name not in self.names:
-            close = "".join(f"did you mean {shown(n)}? " for n in get_close_matches(name, self.names, n=1))
+            lower = {n.lower(): n for n in self.names}
+            close = "".join(f"did you mean {shown(lower[n])}? " for n in get_close_matches(name.lower(), lower, n=1))
             names = ", ".join(map(shown, self.names))
             raise TableError(f"{self.path}: there is no column {shown(name)}; {close}its columns are {names}")
         index = self.names.index(name)
@@ -136,6 +137,10 @@ class Numbers:
     name: str
     mean: float
     std: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and 0 < self.std < math.inf):
+            raise ValueError(f"column {shown(self.name)}: no mean and deviation: {self.mean!r} and {self.std!r}")
 
     def encode(self, table: Table) -> list[list[float]]:
         """The column's part of every row of inputs."""

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from hypothesis import settings
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `import strategies`
+TESTS = Path(__file__).parent
+sys.path.insert(0, str(TESTS))  # for `import strategies`
+# tests/autograd, a folder without __init__, would else pass for the package where that is not on the path itself
+sys.path.append(str(TESTS.parent))
 
 # No deadlines: a shared machine makes them fail at random. In CI the search is the same each time.
 settings.register_profile("default", deadline=None, max_examples=60)

@@ -119,11 +119,11 @@ def difference(
         at = [function(*xs[:slot], xs[slot] + h, *xs[slot + 1 :]) for h in (mpf(0), *steps, *map(operator.neg, steps))]
         if not all(v is not None and mp.isfinite(v) for v in at):
             return None
-        here, right, nearer_right, left, nearer_left = at
-        rights = [(right - here) / steps[0], (nearer_right - here) / steps[1]]
-        lefts = [(here - left) / steps[0], (here - nearer_left) / steps[1]]
-        gap, nearer_gap = [abs(r - l) for r, l in zip(rights, lefts, strict=True)]
-        whole, nearer_whole = [r + l for r, l in zip(rights, lefts, strict=True)]
+        here, ahead, just_ahead, behind, just_behind = at
+        rights = [(ahead - here) / steps[0], (just_ahead - here) / steps[1]]
+        lefts = [(here - behind) / steps[0], (here - just_behind) / steps[1]]
+        gap, nearer_gap = [abs(right - left) for right, left in zip(rights, lefts, strict=True)]
+        whole, nearer_whole = [right + left for right, left in zip(rights, lefts, strict=True)]
         noise = (abs(rights[0]) + abs(lefts[0])) * mpf(10) ** -12
         jumps = nearer_gap > gap / 2 and nearer_gap > noise
         return None if jumps or abs(whole - nearer_whole) > noise else whole / 2
@@ -272,7 +272,7 @@ def programs(draw: Any, names: Sequence[str] = tuple(EXACT), steps: int = 14, le
     for name in draw(st.lists(st.sampled_from(names), min_size=least, max_size=steps)):
         op = OPS[name]
         count = arity(op, draw(st.integers(1, 3)) if op.variadic else 0)
-        places = st.integers(-len(tape), -1).map(lambda i, n=len(tape): n + i)  # shrinks to the latest
+        places = st.integers(0, len(tape) - 1)
         refs = draw(st.lists(st.one_of(places, places, grid((-4.0, 4.0))), min_size=count, max_size=count))
         operands = [tape[ref] if isinstance(ref, int) else ref for ref in refs]
         if any(isinstance(ref, int) for ref in refs) and _fits(op, operands):

