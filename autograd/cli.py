@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import drawing
-from .files import write_text
+from .files import write_bytes
 from .statements import StatementError, evaluate
 from .value import Value
 
@@ -82,7 +82,7 @@ def draw(args: argparse.Namespace) -> None:
         print(content)
         return
     try:
-        _write(Path(args.output), content)
+        write_bytes(args.output, content if isinstance(content, bytes) else content.encode())
     except OSError as error:
         raise CommandError(
             f"-o {args.output}: cannot be written ({error.strerror}); name a file in a folder that can"
@@ -104,19 +104,6 @@ def _numbers(pairs: Sequence[str]) -> dict[str, float]:
         except ValueError:
             raise CommandError(f"{pair!r}: expected a number, such as {name}=0.4, got {number!r}") from None
     return numbers
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    if isinstance(content, str):
-        write_text(path, content)
-        return
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _report(names: dict[str, Value]) -> str:

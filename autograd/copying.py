@@ -4,11 +4,13 @@ Python's own way recurses once per node. Here a graph is written as a list of it
 before results, so that whatever a node refers to is already written when its turn comes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from copyreg import _slotnames  # type: ignore[attr-defined]
+from itertools import chain
 from threading import local
 from typing import Any
+from weakref import WeakSet
 
 from . import value
 from .graph import topological_order
@@ -25,8 +27,14 @@ def copy_node(node: Value, parents: Sequence[Value]) -> Value:
 
 def deepcopy_graph(root: Value, memo: dict[int, Any]) -> Value:
     """copy.deepcopy's protocol, node by node."""
-    for node in topological_order(root):
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
         if id(node) not in memo:
+            ahead = [p for p in node.parents if id(p) not in memo]
+            if ahead:
+                waiting += [node, *reversed(ahead)]
+                continue
             memo[id(node)] = twin = copy_node(node, [memo[id(p)] for p in node.parents])
             for name, attribute in _own_attributes(node).items():
                 setattr(twin, name, deepcopy(attribute, memo))
@@ -35,37 +43,41 @@ def deepcopy_graph(root: Value, memo: dict[int, Any]) -> Value:
 
 def reduce_graph(node: Value) -> tuple[Any, ...]:
     """pickle's protocol: how to rebuild the node, once the nodes it depends on are written."""
-    before = None if node.op is None or node in _writing.nodes else _Operands(node)
-    return _rebuild, (before, *_fields(node), node.parents)
+    alone = node.op is None or any([node in operands.nodes for operands in _being_written.each])
+    return _rebuild, (None if alone else _Operands(node), *_fields(node), node.parents)
 
 
-class _Writing(local):
-    """The nodes that this thread's pickler is being handed in order, so that each goes alone."""
+class _BeingWritten(local):
+    """The nodes that this thread's pickler is handed operands first, so that each goes alone."""
 
     def __init__(self) -> None:
-        self.nodes: set[Value] = set()
+        self.each: WeakSet[_Operands] = WeakSet()  # weak: a pickler that fails lets go of them
 
 
-_writing = _Writing()
+_being_written = _BeingWritten()
 
 
 class _Operands:
-    """Pickles as the list of all that a node depends on, handed over operands first."""
+    """Pickles as the list of all that a node depends on, operands before results."""
 
     def __init__(self, node: Value) -> None:
-        self.node = node
+        self.order = topological_order(node)[:-1]
+        self.nodes = set(self.order)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return list, (), None, self._one_by_one()
+        _being_written.each.add(self)
+        return list, (), None, chain(self.order, [_End(self)])
 
-    def _one_by_one(self) -> Iterator[Value]:
-        order = topological_order(self.node)[:-1]
-        mine = {n for n in order if n not in _writing.nodes}
-        _writing.nodes |= mine
-        try:
-            yield from order
-        finally:
-            _writing.nodes -= mine
+
+class _End:
+    """Stands behind the last of the nodes: once it is written, they all are."""
+
+    def __init__(self, operands: _Operands) -> None:
+        self.operands = operands
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        _being_written.each.discard(self.operands)
+        return bool, ()
 
 
 def _fields(node: Value) -> tuple[Any, ...]:

@@ -8,24 +8,32 @@
 """
 
 import os
-import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write text as UTF-8 to a new file beside path, then rename it over path.
+    """Write text as UTF-8: write_bytes says how."""
+    write_bytes(path, text.encode("utf-8"))
 
-    Raises OSError, as open() would, if the folder is missing or cannot be written; path is then as it was.
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write content to a new file beside path, then rename it over path.
+
+    A link is followed, and a file that is there keeps its permissions; a device or pipe is written to as it
+    stands. Raises OSError, as open() would, if path cannot be written; it is then as it was.
     """
-    path = Path(path)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.", suffix=".part")
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        target.write_bytes(content)  # a folder raises
+        return
+    beside = target.with_name(f".{uuid4().hex}.part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(beside).chmod(0o666 & ~mask)  # mkstemp makes it private
-        Path(beside).replace(path)
+        with beside.open("xb") as file:
+            file.write(content)
+        if target.exists():
+            beside.chmod(target.stat().st_mode)
+        beside.replace(target)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise

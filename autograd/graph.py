@@ -35,6 +35,10 @@ def sort(roots: Iterable[Value]) -> tuple[list[Value], list[Value]]:
     which is faster than a set of those that are, and why one walk runs at a time.
     """
     global _mark
+    roots = list(roots)
+    for root in roots:
+        if not isinstance(root, Value):
+            raise TypeError(f"expected Values, got {type(root).__name__}; wrong: leaves([a, b]); right: leaves(a, b)")
     leaves: list[Value] = []
     order: list[Value] = []
     waiting: list[Value] = []  # the nodes we came down from

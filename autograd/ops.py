@@ -15,6 +15,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
+from keyword import iskeyword
 from math import inf, nan
 from typing import Any
 
@@ -61,7 +62,7 @@ class Op:
         operator: str = "",
         commutative: bool = False,
     ) -> None:
-        if not isinstance(name, str) or not name.isidentifier():
+        if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
             raise ValueError(f"Op: the name must be an identifier such as 'tanh', got {name!r}")
         if callable(partials):
             raise TypeError(f"Op {name!r}: wrong: partials=dx; right: partials=(dx,), one for each operand")
@@ -83,7 +84,10 @@ class Op:
                 f"Op {name!r}: {len(partials)} partials make {len(partials)} operands, so each partial takes "
                 f"(out, {', '.join('xyzuvw'[: len(partials)])}); got {', '.join('(' + ', '.join(n) + ')' for n in names)}"
             )
-        if domain and partials and len(domain) != len(partials):
+        if len({n[1:] for n in names}) > 1 and partials:
+            raise ValueError(f"Op {name!r}: its partials give the operands different names: {names}")
+        intervals = [isinstance(i, tuple) and len(i) == 2 and i[0] < i[1] for i in domain]
+        if domain and (not all(intervals) or (partials and len(domain) != len(partials))):
             raise ValueError(f"Op {name!r}: domain needs {len(partials)} intervals (low, high), got {domain!r}")
         self.name, self.symbol, self.latex, self.__doc__ = name, symbol or name, latex or name, doc or name
         self.forward, self.limit = forward, limit
@@ -202,6 +206,11 @@ def _paired(ws: Sequence[Any], xs: Sequence[Any]) -> tuple[Any, ...]:
     return ws + xs
 
 
+def _radius(x: Any, y: Any) -> Any:
+    r = hypot(x, y)
+    return where(r, r, 1.0)  # at the origin, where there is no angle, 0 / 1 is 0
+
+
 def _normalized(weights: Sequence[Any]) -> list[Any]:
     total = sum(weights)  # 1, but for the rounding of large operands
     return [w / total for w in weights]
@@ -267,9 +276,9 @@ tan   = Op("tan",   math.tan,   (lambda out, x: 1 + out * out,),              la
 asin  = Op("asin",  math.asin,  (lambda out, x: 1 / sqrt((1 - x) * (1 + x)),),  latex=r"\arcsin({x})", domain=((-1.0, 1.0),))
 acos  = Op("acos",  math.acos,  (lambda out, x: -1 / sqrt((1 - x) * (1 + x)),), latex=r"\arccos({x})", domain=((-1.0, 1.0),))
 atan  = Op("atan",  math.atan,  (lambda out, x: 1 / (1 + x * x),),            latex=r"\arctan({x})")
-atan2 = Op("atan2", math.atan2, (lambda out, y, x: x / hypot(x, y) / hypot(x, y), lambda out, y, x: -y / hypot(x, y) / hypot(x, y)),
-           latex=r"\operatorname{{atan2}}({y}, {x})", doc="the angle of the point (x, y); both partials nan at the origin",
-           kinks={(0.0, 0.0): (nan, nan)})
+atan2 = Op("atan2", math.atan2, (lambda out, y, x: x / _radius(x, y) / _radius(x, y), lambda out, y, x: -y / _radius(x, y) / _radius(x, y)),
+           latex=r"\operatorname{{atan2}}({y}, {x})", doc="the angle of the point (x, y); both partials 0 at the origin",
+           kinks={(0.0, 0.0): (0.0, 0.0)})
 sinh  = Op("sinh",  math.sinh,  (lambda out, x: cosh(x),),                    latex=r"\sinh({x})", limit=lambda x: math.copysign(inf, x))
 cosh  = Op("cosh",  math.cosh,  (lambda out, x: sinh(x),),                    latex=r"\cosh({x})", limit=lambda x: inf)
 tanh  = Op("tanh",  math.tanh,  (lambda out, x: 1 - out * out,),              latex=r"\tanh({x})")

@@ -151,7 +151,7 @@ class _Expression:
     def why_not(self, node: ast.expr) -> str:
         match node:
             case ast.Name(id=name) if name in OPS:
-                return f"{name!r} is an operation; call it, as in {_usage(OPS[name])}"
+                return f"{name!r} is an operation; call it, as in {OPS[name].signature}"
             case ast.Name(id=name):
                 return f"the name {name!r} has no value; {_close(name, self.names)}give it one, as in {name}=0.5"
             case ast.Call(func=ast.Name(id=name)) if name in self.names:
@@ -186,9 +186,9 @@ class _Expression:
         try:
             return row(*operands, **named)
         except TypeError as error:
-            raise self.refusal(node, f"wrong operands; right: {_usage(row)}") from error
+            raise self.refusal(node, f"wrong operands; right: {row.signature}") from error
         except ValueError as error:
-            raise self.refusal(node, f"{error}; right: {_usage(row)}") from error
+            raise self.refusal(node, f"{error}; right: {row.signature}") from error
 
     def refusal(self, node: ast.stmt | ast.expr, reason: str) -> StatementError:
         text = self.lines[node.lineno - 1]
@@ -198,10 +198,3 @@ class _Expression:
 
 def _close(name: str, known: Iterable[str]) -> str:
     return "".join(f"did you mean {match!r}? Else " for match in difflib.get_close_matches(name, known, n=1))
-
-
-def _usage(op: Op) -> str:
-    """How the operation is called, as in clamp(x, min=-inf, max=inf)."""
-    defaults = (f"{name}={number:g}" for name, number in zip(op.operands[op.required :], op.defaults, strict=True))
-    lists = ", lists written [a, b]" if op.variadic else ""
-    return f"{op.name}({', '.join([*op.operands[: op.required], *defaults])}){lists}"

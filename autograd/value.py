@@ -273,6 +273,10 @@ def register(op: Op) -> Op:
     taken = op.name not in OPS and (op.name in public_names() or hasattr(Value, op.name))
     if taken or op.name in _BUILT_IN:
         raise ValueError(f"the name {op.name!r} is taken; give the row another, as in Op('my_{op.name}', ...)")
+    if op.operator:
+        raise ValueError(f"Python's operators belong to built-in rows; leave operator={op.operator!r} out")
+    if op.name in OPS and hasattr(Value, op.name):
+        delattr(Value, op.name)
     OPS[op.name] = op
     if op.required == 1 and not op.variadic:
         setattr(Value, op.name, _method(op))

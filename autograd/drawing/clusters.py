@@ -11,7 +11,7 @@ The labels of an nn model's parameters are paths, and tell: `layers.0.neurons.3.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from ..value import CONSTANT, PARAMETER, Value
 
@@ -35,7 +35,7 @@ def enclosing(path: str) -> list[str]:
     return [".".join(names[: i + 1]) for i in range(len(names) - 1) if names[i].isdecimal()]
 
 
-def neurons(order: Iterable[Value]) -> dict[Value, str]:
+def neurons(order: Sequence[Value]) -> dict[Value, str]:
     """The path of the module that each node belongs to, for the nodes that belong to one.
 
     A module has its parameters; the nodes computed from them and from no other module's parameters
@@ -47,15 +47,12 @@ def neurons(order: Iterable[Value]) -> dict[Value, str]:
     >>> list(neurons([w, b, x, wx, net, out, loss])) == [w, b, wx, net, out]
     True
     """
-    order = list(order)
+    home = {v: owner(v.label) for v in order if v.kind == PARAMETER and owner(v.label)}
+    if not home:
+        return home
     uses = Counter(operand for node in order for operand in node.parents)
-    home: dict[Value, str] = {}
     nets: set[Value] = set()
     for node in order:
-        if node.op is None:
-            if node.kind == PARAMETER and owner(node.label):
-                home[node] = owner(node.label)
-            continue
         operands = [v for v in node.parents if v.kind != CONSTANT]
         parameters = [v for v in operands if v.kind == PARAMETER]
         sources = parameters or operands
@@ -66,7 +63,7 @@ def neurons(order: Iterable[Value]) -> dict[Value, str]:
             if not all(v in nets and uses[v] == 1 for v in operands):
                 continue
             if len(operands) == 1:
-                if node.op.required == 1 and not node.op.variadic:
+                if node.op and node.op.required == 1 and not node.op.variadic:
                     home[node] = homes.pop()
                 continue
         home[node] = homes.pop()

@@ -15,19 +15,21 @@ Labels are text. What they show is made visible and escaped here, and no name in
 import html
 import re
 from collections.abc import Iterable, Sequence
-from math import isfinite
-from typing import Any
+from itertools import pairwise
+from math import isfinite, isnan
 
 from ..floats import short
 from ..ops import Op
 from ..value import CONSTANT, PARAMETER, Value
+from .clusters import enclosing
 from .look import FONT, GREY, INK, LOOKS, SHADE
-from .outline import Arrow, Box, outline
+from .outline import COUNTED, Arrow, Box, outline
 from .svg import Graph, encoded
 
 Drawable = Value | Iterable[Value]
 
-DIRECTIONS = ("LR", "RL", "TB", "BT")
+# Where an edge leaves a folded box, and where it enters one: the sides that face each other.
+DIRECTIONS = {"LR": ("e", "w"), "RL": ("w", "e"), "TB": ("s", "n"), "BT": ("n", "s")}
 LONGEST = 32  # characters of a label in a box; its title has them all
 
 # Control characters, halves of surrogate pairs and noncharacters, which XML forbids or nothing shows,
@@ -77,14 +79,15 @@ def draw(
             "fontcolor": INK,
             "nodesep": "0.16",
             "ranksep": "0.4",
-            **({} if expand else {"splines": "line", "ranksep": "1", "outputorder": "edgesfirst"}),
+            **({} if expand else {"splines": "line", "ranksep": "1.2"}),
         },
         node_attr={"fontname": FONT, "fontsize": "11", "width": "0", "height": "0", "margin": "0.1,0.05"},
         edge_attr={"fontname": FONT, "fontsize": "9", "fontcolor": INK, "color": GREY, "arrowsize": "0.6"},
     )
     _write_boxes(graph, boxes, roots, 0)
+    _line_up(graph, arrows)
     for arrow in arrows:
-        _write_arrow(graph, arrow)
+        _write_arrow(graph, arrow, DIRECTIONS[direction])
     return graph
 
 
@@ -110,9 +113,31 @@ def _write_boxes(graph: Graph, boxes: Sequence[Box], roots: Sequence[Value], lev
         with graph.subgraph(name=f"cluster {path}") as cluster:
             words = f"{path}: {census([node for box in members for node in box.nodes])}"
             cluster.attr(
-                label=path, labeljust="l", style="filled,rounded", fillcolor=SHADE, color=GREY, penwidth="0.5", tooltip=encoded(words)
+                label=path,
+                labeljust="l",
+                style="filled,rounded",
+                fillcolor=SHADE,
+                color=GREY,
+                penwidth="0.5",
+                tooltip=encoded(words),
             )
             _write_boxes(cluster, members, roots, level + 1)
+
+
+def _line_up(graph: Graph, arrows: Sequence[Arrow]) -> None:
+    """Keep the folded neurons of a layer in order: as all have the same inputs, to dot any order is as good."""
+    inputs: dict[Box, list[str]] = {}
+    for arrow in arrows:
+        if arrow.head.path:
+            inputs.setdefault(arrow.head, []).append(arrow.tail.name)
+    layers: dict[tuple[str, ...], list[Box]] = {}
+    for box, tails in inputs.items():
+        layers.setdefault((*enclosing(box.path), *tails), []).append(box)
+    for layer in layers.values():
+        with graph.subgraph() as column:
+            column.attr(rank="same")
+            for above, below in pairwise(layer):
+                column.edge(above.name, below.name, style="invis")
 
 
 def _write_box(graph: Graph, box: Box, roots: Sequence[Value]) -> None:
@@ -126,41 +151,38 @@ def _write_box(graph: Graph, box: Box, roots: Sequence[Value]) -> None:
         heading = [_heading(node.label, op)] if node.label or op else []
         rows = [*heading, _number("data", short(node.data)), _number("grad", _short_gradient(node))]
     if box.hidden:
-        more = f"{box.hidden}" if box.hidden < 1000 else "over 999"
+        more = f"{box.hidden}" if box.hidden < COUNTED else f"over {COUNTED - 1}"
         rows.append(_line(f"<I>… {more} more</I>"))
         words += f"\n{more} more nodes lead here, beyond the depth drawn"
     table = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{"".join(rows)}</TABLE>'
-    graph.node(box.name, f"<{table}>", {"class": role, "tooltip": encoded(words), **LOOKS[role].dot})
+    graph.node(box.name, f"<{table}>", tooltip=encoded(words), **{"class": role}, **LOOKS[role].dot)
 
 
-def _write_arrow(graph: Graph, arrow: Arrow) -> None:
-    node, slot, op = arrow.node, arrow.slot, arrow.node.op
+def _write_arrow(graph: Graph, arrow: Arrow, ports: tuple[str, str]) -> None:
+    tail, head, node, slot, merged = arrow
     attributes = {}
-    if arrow.count > 1:
-        label = f"×{arrow.count}"
-        words = f"{arrow.count} edges from {_name_of_box(arrow.tail)} to {_name_of_box(arrow.head)}"
-        attributes["penwidth"] = "2"
+    if tail.nodes[-1].op is not None:
+        attributes["weight"] = "4"  # the path of the computation is drawn straight, leaves join from the side
+    if tail.path or head.path:
+        attributes |= {"tailport": ports[0], "headport": ports[1], "penwidth": "0.6"}
+    if merged > 1:
+        words = f"{merged} edges from {_name_of_box(tail)} to {_name_of_box(head)}"
+        attributes |= {"xlabel": f"×{merged}", "penwidth": "1.5"}
     else:
         operand, derivative = node.parents[slot], node.local_derivatives[slot]()
-        label = _text(short(derivative))
         words = f"d {name_of(node)} / d {name_of(operand)} = {derivative!r}"
-        if op is not None and not op.commutative and len(node.parents) > 1:
-            slot_name = slot_names(op, len(node.parents))[slot]
-            label = f"<I>{_text(slot_name)}</I>: {label}"
-            words += f", operand {slot_name} of {op.name}"
+        label = _text(short(derivative))
         if operand.kind == CONSTANT:
             attributes["style"] = "dashed"
-    if arrow.head.nodes[-1].op is not None and arrow.tail.nodes[-1].op is not None:
-        attributes["weight"] = "4"
-    if arrow.count > 1:
-        attributes["xlabel"] = f"<{label}>"
-    if arrow.head.path or arrow.tail.path:
-        attributes |= {"tailport": "e", "headport": "w"}
-    if arrow.count > 1:
-        pass
-    elif not (arrow.head.path or arrow.tail.path):
-        attributes["label"] = f"<{label}>"
-    graph.edge(arrow.tail.name, arrow.head.name, tooltip=encoded(words), **attributes)
+            if isnan(derivative):  # of x**2 by the 2, for one: nobody asks for it
+                label = "–"
+        if node.op is not None and not node.op.commutative and len(node.parents) > 1:
+            name = slot_names(node.op, len(node.parents))[slot]
+            words += f", operand {name} of {node.op.name}"
+            label = f"<I>{_text(name)}</I>: {label}"
+        if not (tail.path or head.path):
+            attributes["label"] = f"<{label}>"
+    graph.edge(tail.name, head.name, tooltip=encoded(words), **attributes)
 
 
 def role_of(node: Value, roots: Sequence[Value]) -> str:
@@ -281,8 +303,9 @@ def _name_of_box(box: Box) -> str:
 
 
 def _heading(label: str, symbol: str = "") -> str:
-    parts = [_text(shortened(visible(label))), _text(visible(symbol))]
-    return f'<TR><TD COLSPAN="2"><FONT POINT-SIZE="12"><B>{" = ".join(filter(None, parts))}</B></FONT></TD></TR>'
+    name, operation = _text(shortened(visible(label))), _text(visible(symbol))
+    heading = f"<B>{name}</B> = {operation}" if name and operation else f"<B>{name or operation}</B>"
+    return f'<TR><TD COLSPAN="2"><FONT POINT-SIZE="12">{heading}</FONT></TD></TR>'
 
 
 def _line(markup: str) -> str:
@@ -290,4 +313,4 @@ def _line(markup: str) -> str:
 
 
 def _number(name: str, number: str) -> str:
-    return f'<TR><TD ALIGN="RIGHT"><FONT POINT-SIZE="9">{name}</FONT></TD><TD ALIGN="LEFT">{number}</TD></TR>'
+    return f'<TR><TD ALIGN="RIGHT"><FONT POINT-SIZE="9">{name} </FONT></TD><TD ALIGN="LEFT">{number}</TD></TR>'

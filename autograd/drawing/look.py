@@ -20,26 +20,30 @@ INK = "#404040"  # text outside boxes
 
 
 class Look(NamedTuple):
-    """Attributes for DOT, and for dark pages the colours of fill, line and text."""
+    """A shape, its style, the colours of fill, line and text by day and by night, and one further attribute."""
 
-    dot: dict[str, str]
-    fill: str
-    line: str
-    ink: str
+    shape: str
+    style: str
+    day: str
+    night: str
+    more: str = ""
 
-
-def _box(shape: str, style: str, fill: str, line: str, ink: str = "#111111", **more: str) -> dict[str, str]:
-    return {"shape": shape, "style": style, "fillcolor": fill, "color": line, "fontcolor": ink, **more}
+    @property
+    def dot(self) -> dict[str, str]:
+        """The attributes of a node in DOT."""
+        colours = dict(zip(("fillcolor", "color", "fontcolor"), self.day.split(), strict=True))
+        more = dict([self.more.split()] if self.more else [])
+        return {"shape": self.shape, "style": self.style, **colours, **more}
 
 
 # fmt: off
 LOOKS: dict[str, Look] = {
-    "parameter": Look(_box("box", "filled", "#ffd98f", "#a86200", penwidth="2"),             "#5e3c00", "#e69f00", "#fff3dc"),
-    "input":     Look(_box("ellipse", "filled", "#b5dcf6", "#0072b2", margin="0,0"),                       "#0b3d5c", "#56b4e9", "#e6f4fd"),
-    "constant":  Look(_box("note", "filled,dashed", "#ffffff", "#767676"),                   "#1b1b1b", "#9a9a9a", "#e8e8e8"),
-    "operation": Look(_box("box", "filled,rounded", "#f0f0f0", "#555555"),                   "#333333", "#a6a6a6", "#f2f2f2"),
-    "result":    Look(_box("box", "filled,rounded", "#005c45", "#005c45", "#ffffff", peripheries="2"), "#7ddcbd", "#7ddcbd", "#00261c"),
-    "module":    Look(_box("folder", "filled", "#ecd3e1", "#8f4a73"),                        "#4c2340", "#cc79a7", "#fbeaf3"),
+    "parameter": Look("box", "filled", "#ffd98f #a86200 #111111", "#5e3c00 #e69f00 #fff3dc", "penwidth 2"),
+    "input":     Look("ellipse", "filled", "#b5dcf6 #0072b2 #111111", "#0b3d5c #56b4e9 #e6f4fd", "margin 0.03,0"),
+    "constant":  Look("note", "filled,dashed", "#ffffff #767676 #111111", "#1b1b1b #9a9a9a #e8e8e8"),
+    "operation": Look("box", "filled,rounded", "#f0f0f0 #555555 #111111", "#333333 #a6a6a6 #f2f2f2"),
+    "result":    Look("box", "filled,rounded", "#005c45 #005c45 #ffffff", "#7ddcbd #7ddcbd #00261c", "peripheries 2"),
+    "module":    Look("folder", "filled", "#e0bcd0 #7d3a62 #111111", "#6b3a5c #e0a3c6 #fbeaf3"),
 }
 # fmt: on
 
@@ -48,8 +52,9 @@ def night() -> str:
     """The style sheet rules that a dark page turns on. By day the SVG's own attributes hold, which need no CSS."""
     rules = []
     for role, look in LOOKS.items():
-        rules.append(f"  .chainrule .{role} :is(path, polygon, ellipse) {{ fill: {look.fill}; stroke: {look.line} }}")
-        rules.append(f"  .chainrule .{role} polyline {{ stroke: {look.line} }}")
-        rules.append(f"  .chainrule .{role} text {{ fill: {look.ink} }}")
-    rules.append("  .chainrule :is(.edge, .cluster) text { fill: #d0d0d0; stroke: #111111 }")
+        fill, line, ink = look.night.split()
+        rules.append(f"  .chainrule .{role} [stroke] {{ stroke: {line} }}")
+        rules.append(f"  .chainrule .{role} [stroke]:not([fill=none]) {{ fill: {fill} }}")
+        rules.append(f"  .chainrule .{role} text {{ fill: {ink} }}")
+    rules.append("  .chainrule :is(.edge, .cluster) text { fill: #d0d0d0; stroke: #111111c0 }")
     return "\n".join(["@media (prefers-color-scheme: dark) {", *rules, "}"])

@@ -16,7 +16,7 @@ from ..graph import topological_order
 from ..value import Value
 from .clusters import enclosing, neurons
 
-_COUNTED = 1000  # what a cut hides is counted up to here, since every cut has to be walked behind
+COUNTED = 1000  # what a cut hides is counted up to here, since every cut has to be walked behind
 _ARROWS = 10  # so many arrows a box are laid out in reasonable time
 
 
@@ -49,7 +49,7 @@ class Arrow(NamedTuple):
     head: Box
     node: Value  # the consumer
     slot: int  # the operand's place in node.parents
-    count: int  # of the arrows that this one stands for; node and slot are those of the first
+    merged: int  # how many arrows this one stands for; node and slot are those of the first
 
 
 class Outline(NamedTuple):
@@ -67,9 +67,9 @@ def outline(roots: Sequence[Value], *, expand: bool = True, depth: int | None = 
     than max_nodes boxes, or more than ten times as many arrows.
     """
     order = topological_order(*roots)
-    if expand and depth is None and len(order) > max_nodes:
-        raise _too_large(f"{len(order):,} nodes", max_nodes)
     graph = _Boxes(order, roots, expand)
+    if depth is None and graph.count > max_nodes:
+        raise _too_large(f"{graph.count:,} nodes", max_nodes)
 
     distance = {graph[root]: 0 for root in roots}
     reached = list(distance)
@@ -107,27 +107,24 @@ class _Boxes:
     def __init__(self, order: list[Value], roots: Sequence[Value], expand: bool) -> None:
         self.place = {node: place for place, node in enumerate(order)}
         self.home = neurons(order)
-        self.folded: dict[str, list[Value]] = {}
+        self.count = len(order)
         self.boxes: dict[Value, Box] = {}
-        for root in roots:
-            path = self.home.get(root, "")
-            inside = [*enclosing(path), path] if expand and path else enclosing(path)
-            self.boxes[root] = Box(self.place[root], [root], "", inside)
         if not expand:
+            kept, folded = set(roots), dict[str, list[Value]]()
             for node, path in self.home.items():
-                if node not in self.boxes:
-                    self.folded.setdefault(path, []).append(node)
+                if node not in kept:
+                    folded.setdefault(path, []).append(node)
+            for path, nodes in folded.items():
+                self.boxes.update(dict.fromkeys(nodes, Box(self.place[nodes[0]], nodes, path, [])))
+                self.count -= len(nodes) - 1
+            self.home = {}
 
     def __getitem__(self, node: Value) -> Box:
         box = self.boxes.get(node)
         if box is None:
             path = self.home.get(node, "")
-            nodes = self.folded.get(path, [node])
-            if path in self.folded:
-                box = Box(self.place[nodes[0]], nodes, path, enclosing(path))
-            else:
-                box = Box(self.place[node], nodes, "", [*enclosing(path), path] if path else [])
-            self.boxes.update(dict.fromkeys(nodes, box))
+            clusters = [*enclosing(path), path] if path else []
+            box = self.boxes[node] = Box(self.place[node], [node], "", clusters)
         return box
 
     def operands(self, box: Box) -> Iterator[tuple[Box, Value, int]]:
@@ -144,7 +141,7 @@ class _Boxes:
             if tail in shown:
                 pair = tail if tail.path or box.path else (tail, slot)
                 first = arrows.get(pair)
-                arrows[pair] = first._replace(count=first.count + 1) if first else Arrow(tail, box, node, slot, 1)
+                arrows[pair] = first._replace(merged=first.merged + 1) if first else Arrow(tail, box, node, slot, 1)
         return list(arrows.values())
 
     def count_behind(self, box: Box, shown: dict[Box, int]) -> int:
@@ -155,6 +152,6 @@ class _Boxes:
                 if tail not in shown and tail not in behind:
                     behind[tail] = None
                     reached.append(tail)
-                    if len(behind) == _COUNTED:
-                        return _COUNTED
+                    if len(behind) == COUNTED:
+                        return COUNTED
         return len(behind)

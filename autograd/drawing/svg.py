@@ -27,8 +27,7 @@ _SVG = "http://www.w3.org/2000/svg"
 _XLINK_TITLE = "{http://www.w3.org/1999/xlink}title"
 
 STYLE = f"""
-.chainrule text {{ font-family: {FONTS} }}
-.chainrule :is(.edge, .cluster) text {{ paint-order: stroke; stroke: #ffffff; stroke-width: 3px; stroke-linejoin: round }}
+.chainrule :is(.edge, .cluster) text {{ paint-order: stroke; stroke: #ffffffc0; stroke-width: 3px }}
 {night()}
 """
 
@@ -90,7 +89,9 @@ class Graph(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no types
         if raise_if_result_exists and target.exists():
             raise graphviz.FileExistsError(f"output file exists: {str(target)!r}")
         if not overwrite_filepath and target.resolve() == Path(filepath).resolve():
-            raise ValueError(f"outfile {str(target)!r} must be different from the DOT file; give another, as in 'g.svg'")
+            raise ValueError(
+                f"outfile {str(target)!r} must be different from the DOT file; give another, as in 'g.svg'"
+            )
         target.write_bytes(_rendered(self.source, engine, format, **options))
         return str(target)
 

@@ -302,3 +302,43 @@ def test_what_cannot_be_pickled_breaks_nothing() -> None:
     twin = pickle.loads(pickle.dumps(y))
     assert len(topological_order(twin)) == len(topological_order(y))
     assert twin.parents[0].parents[1].note == 1
+
+
+def test_a_list_of_every_node_is_deep_copied_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [Value(1.0)]
+    for _ in range(2000):
+        nodes.append(nodes[-1] * 1.5)
+    looked_at = 0
+    parents = Value.parents.fget
+
+    def counted(node: Value) -> Any:
+        nonlocal looked_at
+        looked_at += 1
+        return parents(node)
+
+    monkeypatch.setattr(Value, "parents", property(counted))
+    copy.deepcopy(nodes)
+    assert looked_at <= 6 * len(nodes)
+
+
+def test_a_pickler_that_failed_half_way_leaves_the_graph_as_it_was() -> None:
+    x = Value(1.0)
+    deep = x
+    for _ in range(5000):
+        deep = deep * 1.0001
+
+    class Full(io.RawIOBase):
+        written = 0
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            self.written += len(data)
+            if self.written > 20_000:
+                raise OSError("the disk is full")
+            return len(data)
+
+    with pytest.raises(OSError, match="full"):
+        pickle.dump(deep, Full())
+    assert pickle.loads(pickle.dumps(deep)).data == deep.data

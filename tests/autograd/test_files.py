@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autograd.files import write_text
+from autograd.files import write_bytes, write_text
 
 
 def contents(folder: Path) -> list[str]:
@@ -36,7 +36,7 @@ def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path: Path) -> Non
     with pytest.raises(UnicodeEncodeError):
         write_text(path, "after" * 10_000 + "\ud800")
     with pytest.raises(TypeError):
-        write_text(path, 3)  # type: ignore[arg-type]
+        write_bytes(path, 3)  # type: ignore[arg-type]
     assert path.read_text() == "before"
     assert contents(tmp_path) == ["a.txt"]
     with pytest.raises(UnicodeEncodeError):
@@ -122,3 +122,20 @@ def test_readers_see_the_old_text_or_the_new(tmp_path: Path) -> None:
         thread.join()
     assert seen <= set(texts)
     assert contents(tmp_path) == ["a.txt"]
+
+
+def test_a_file_keeps_its_permissions_and_a_link_its_target(tmp_path: Path) -> None:
+    file, link = tmp_path / "a.txt", tmp_path / "link.txt"
+    file.write_text("before")
+    file.chmod(0o600)
+    link.symlink_to(file)
+    write_text(link, "after")
+    assert link.is_symlink()
+    assert file.read_text() == "after"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="no such device here")
+def test_a_device_is_written_to_not_replaced() -> None:
+    write_bytes(os.devnull, b"gone")
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)

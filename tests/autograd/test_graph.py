@@ -200,3 +200,9 @@ def test_threads_that_share_nodes_lose_nothing() -> None:
         sys.setswitchinterval(interval)
     assert errors == []
     assert [x.grad for x in xs] == [passes * (50.0 * sum(range(threads)) + threads)] * 10
+
+
+@pytest.mark.parametrize("wrong", [3.0, None, [Value(1.0)]])
+def test_what_is_not_a_value_has_no_graph(wrong: object) -> None:
+    with pytest.raises(TypeError, match=r"expected Values, got \w+; wrong: leaves\(\[a, b\]\)"):
+        autograd.leaves(wrong)  # type: ignore[arg-type]

@@ -781,6 +781,10 @@ def own() -> Iterator[Callable[..., Op]]:
         (lambda: Op("f", math.exp, (lambda x: x,)), ValueError, r"'f'.*\(out, x\).*got \(x\)"),
         (lambda: Op("f", math.hypot, (dx, dx)), ValueError, r"2 operands.*\(out, x, y\).*\(out, x\), \(out, x\)"),
         (lambda: Op("f", math.exp, (dx,), domain=((0, 1), (0, 1))), ValueError, "'f'.*domain.*1"),
+        (lambda: Op("lambda", math.exp, (dx,)), ValueError, "identifier.*'lambda'"),
+        (lambda: Op("f", math.exp, (dx,), domain=((1.0, 0.0),)), ValueError, "'f'.*domain"),
+        (lambda: Op("f", math.exp, (dx,), domain=(0.0,)), ValueError, "'f'.*domain"),  # type: ignore[arg-type]
+        (lambda: Op("f", max, (lambda o, x, y: x, lambda o, y, x: y)), ValueError, "'f'.*different names"),
         (lambda: Op("f", math.exp, dx), (TypeError, ValueError), "'f'.*partials"),  # type: ignore[arg-type]
         (lambda: Op("f", math.exp, (dx,), pullback=3), TypeError, "'f'.*3"),  # type: ignore[arg-type]
         (lambda: Op("f", max, gradient=3, gather=lambda xs: xs), TypeError, "'f'.*3"),  # type: ignore[arg-type]
@@ -858,6 +862,18 @@ def test_public_names_are_kept(name: str, own: Callable[..., Op]) -> None:
     """autograd.NAME is the row for every row, so a row cannot have the name of something else there."""
     with pytest.raises(ValueError, match=f"{name}.*taken"):
         own(name, math.exp, (dx,))
+
+
+def test_a_row_that_is_no_longer_unary_is_no_longer_a_method(own: Callable[..., Op]) -> None:
+    own("changing", lambda x: x, (lambda out, x: 1.0,))
+    own("changing", lambda x, y: x + y, (lambda out, x, y: 1.0, lambda out, x, y: 1.0))
+    assert not hasattr(Value, "changing")
+
+
+def test_python_operators_belong_to_the_built_in_rows(own: Callable[..., Op]) -> None:
+    with pytest.raises(ValueError, match="operator='mod'"):
+        own("remainder", lambda x, y: x, (lambda out, x, y: 1.0, lambda out, x, y: 0.0), operator="mod")
+    assert "remainder" not in OPS
 
 
 def test_own_names_can_be_registered_again(own: Callable[..., Op]) -> None:
