@@ -23,10 +23,11 @@ E = 0.5*(t1 - out_o1)**2 + 0.5*(t2 - out_o2)**2
 """
 NUMBERS = "i1=.05 i2=.10 w1=.15 w2=.20 w3=.25 w4=.30 w5=.40 w6=.45 w7=.50 w8=.55 b1=.35 b2=.60 t1=.01 t2=.99"
 
+IRIS, MOONS = str(DATASETS / "iris.csv"), str(DATASETS / "moons.csv")
 COMMANDS = (
-    ["train", str(DATASETS / "iris.csv"), "--target", "species", "--seed", "0", "--out", "demo/iris"],
-    ["train", str(DATASETS / "moons.csv"), "--target", "moon", "--hidden", "16,16", "--seed", "0", "--out", "demo/moons"],
-    ["predict", "demo/iris", str(DATASETS / "iris.csv"), "-o", "demo/iris/predictions.csv"],
+    ["train", IRIS, "--target", "species", "--seed", "0", "--out", "demo/iris"],
+    ["train", MOONS, "--target", "moon", "--hidden", "16,16", "--seed", "0", "--out", "demo/moons"],
+    ["predict", "demo/iris", IRIS, "-o", "demo/iris/predictions.csv"],
     ["draw", " ".join(NETWORK.split()), *NUMBERS.split(), "-o", "demo/worked-2-2-2.svg"],
 )
 
