@@ -8,6 +8,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import inf, isfinite, nan
 from typing import Any
 
@@ -248,6 +249,9 @@ class Program:
 def _fits(op: Op, operands: Sequence[float]) -> bool:
     """Whether a step is well conditioned: inside the domain, away from kinks, sizes and slopes moderate."""
     if not all(low < x < high for x, (low, high) in zip(operands, intervals(op, len(operands)), strict=False)):
+        return False
+    # kinks are where operands are equal or 0: some, as of leaky_relu with a slope near 1, bend too little to show below
+    if op.kinks and any(abs(x - y) < 1e-3 for x, y in combinations([0.0, *operands], 2)):
         return False
     out = op.evaluate(*operands)
     slopes = op.derivatives(out, operands)

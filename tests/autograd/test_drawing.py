@@ -18,6 +18,7 @@ from autograd.drawing import RendererNotFoundError, draw, save_svg, svg as svg_m
 from autograd.drawing.clusters import neurons, owner
 from autograd.drawing.dot import slot_names, visible
 from autograd.drawing.look import LOOKS
+from autograd.drawing.outline import outline
 
 PROGRAM = svg_module._program()
 SVG = "{http://www.w3.org/2000/svg}"
@@ -265,6 +266,7 @@ def check_label(label):
     shown = picture(y)
     assert [len(shown.groups(kind)) for kind in ("node", "edge", "cluster")] == [3, 2, len(owner(label) and [1])]
     assert not list(shown.root.iter(f"{SVG}script")) and not list(shown.root.iter(f"{SVG}a"))
+    assert not set("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\x85") & set("".join(shown.root.itertext()))
     text = visible(label, keep="\n")
     for role, kind in (("input", "input"), ("parameter", "parameter"), ("result", "result, mul")):
         (title,) = shown.titles(role)
@@ -577,7 +579,7 @@ def test_depth_cuts_and_says_how_much_it_hides():
     cut = picture(chain, depth=3)
     assert len(cut.groups("node")) == 4 and len(cut.groups("edge")) == 3
     assert [texts[-1] for texts in cut.texts("node")].count("… 37 more") == 1
-    assert str(cut.titles("node")).count("37 more nodes lead here, beyond the depth drawn") == 1
+    assert str(cut.titles("node")).count("lead here from beyond the depth drawn: 37") == 1
     assert len(picture(chain, depth=0).groups("node")) == 1
     whole = picture(chain, depth=40)
     assert len(whole.groups("node")) == 41 and "more" not in str(whole.texts("node"))
@@ -594,6 +596,7 @@ def test_counting_what_a_cut_hides_ends():
     for _ in range(5000):
         x = x + 1.0
     assert any(texts[-1] == "… over 999 more" for texts in picture(x, depth=2).texts("node"))
+    assert max(box.hidden for box in outline([x], depth=2).boxes) == 1000
 
 
 def test_above_the_limit_the_error_names_the_count_and_the_fixes():
