@@ -86,8 +86,11 @@ def draw(
     )
     _write_boxes(graph, boxes, roots, 0)
     _line_up(graph, arrows)
+    derivatives: dict[Value, list[float]] = {}  # all of a node's at once: an n-ary node has as many arrows
     for arrow in arrows:
-        _write_arrow(graph, arrow, DIRECTIONS[direction])
+        if arrow.merged == 1 and arrow.node not in derivatives:
+            derivatives[arrow.node] = [derivative() for derivative in arrow.node.local_derivatives]
+        _write_arrow(graph, arrow, derivatives.get(arrow.node, []), DIRECTIONS[direction])
     return graph
 
 
@@ -153,12 +156,12 @@ def _write_box(graph: Graph, box: Box, roots: Sequence[Value]) -> None:
     if box.hidden:
         more = f"{box.hidden}" if box.hidden < COUNTED else f"over {COUNTED - 1}"
         rows.append(_line(f"<I>… {more} more</I>"))
-        words += f"\n{more} more nodes lead here, beyond the depth drawn"
+        words += f"\nnodes that lead here from beyond the depth drawn: {more}"
     table = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{"".join(rows)}</TABLE>'
     graph.node(box.name, f"<{table}>", tooltip=encoded(words), **{"class": role}, **LOOKS[role].dot)
 
 
-def _write_arrow(graph: Graph, arrow: Arrow, ports: tuple[str, str]) -> None:
+def _write_arrow(graph: Graph, arrow: Arrow, derivatives: Sequence[float], ports: tuple[str, str]) -> None:
     tail, head, node, slot, merged = arrow
     attributes = {}
     if tail.nodes[-1].op is not None:
@@ -167,9 +170,9 @@ def _write_arrow(graph: Graph, arrow: Arrow, ports: tuple[str, str]) -> None:
         attributes |= {"tailport": ports[0], "headport": ports[1], "penwidth": "0.6"}
     if merged > 1:
         words = f"{merged} edges from {_name_of_box(tail)} to {_name_of_box(head)}"
-        attributes |= {"xlabel": f"×{merged}", "penwidth": "1.5"}
+        attributes |= {"xlabel": f"×{merged}", "penwidth": "1.2"}
     else:
-        operand, derivative = node.parents[slot], node.local_derivatives[slot]()
+        operand, derivative = node.parents[slot], derivatives[slot]
         words = f"d {name_of(node)} / d {name_of(operand)} = {derivative!r}"
         label = _text(short(derivative))
         if operand.kind == CONSTANT:

@@ -103,7 +103,7 @@ def encoded(words: str) -> str:
     entities, and the & of entities as another.
     """
     entities = re.sub(r"[&<>\\\s]", lambda m: f"&#{ord(m[0])};" if m[0] != " " else " ", words)
-    entities = re.sub("(?<= ) |^ | $", "&#32;", entities)
+    entities = re.sub("(?<= ) ", "&#32;", entities)
     return graphviz.nohtml(entities.replace("&", "&amp;"))  # type: ignore[no-any-return]
 
 
@@ -158,7 +158,7 @@ def finished(svg: str) -> str:
     for element in root.iter():
         element.tag = element.tag.removeprefix(f"{{{_SVG}}}")
         element.attrib.pop("id", None)
-        if element.get("font-family") == FONT:
+        if element.get("font-family", "").startswith(FONT):
             element.set("font-family", FONTS)
     for group in list(root.iter("g")):
         if "class" in group.attrib:
