@@ -90,7 +90,9 @@ def draw(
     for arrow in arrows:
         if arrow.merged == 1 and arrow.node not in derivatives:
             derivatives[arrow.node] = [derivative() for derivative in arrow.node.local_derivatives]
-        _write_arrow(graph, arrow, derivatives.get(arrow.node, []), DIRECTIONS[direction])
+        _write_arrow(
+            graph, arrow, derivatives.get(arrow.node, []), DIRECTIONS[direction], "label" if expand else "xlabel"
+        )
     return graph
 
 
@@ -128,18 +130,23 @@ def _write_boxes(graph: Graph, boxes: Sequence[Box], roots: Sequence[Value], lev
 
 
 def _line_up(graph: Graph, arrows: Sequence[Arrow]) -> None:
-    """Keep the folded neurons of a layer in order: as all have the same inputs, to dot any order is as good."""
-    inputs: dict[Box, list[str]] = {}
+    """Keep the folded neurons of a layer, and the inputs of a model, in order.
+
+    As all of them are joined to the same boxes, to dot any order is as good.
+    """
+    joined: dict[Box, list[str]] = {}
     for arrow in arrows:
         if arrow.head.path:
-            inputs.setdefault(arrow.head, []).append(arrow.tail.name)
-    layers: dict[tuple[str, ...], list[Box]] = {}
-    for box, tails in inputs.items():
-        layers.setdefault((*enclosing(box.path), *tails), []).append(box)
-    for layer in layers.values():
+            joined.setdefault(arrow.head, []).append(arrow.tail.name)
+            if arrow.tail.nodes[0].op is None and not arrow.tail.path:
+                joined.setdefault(arrow.tail, []).append(arrow.head.name)
+    columns: dict[tuple[str, ...], list[Box]] = {}
+    for box, others in joined.items():
+        columns.setdefault((*enclosing(box.path), *others), []).append(box)
+    for boxes in columns.values():
         with graph.subgraph() as column:
             column.attr(rank="same")
-            for above, below in pairwise(layer):
+            for above, below in pairwise(sorted(boxes, key=lambda box: box.place)):
                 column.edge(above.name, below.name, style="invis")
 
 
@@ -161,13 +168,16 @@ def _write_box(graph: Graph, box: Box, roots: Sequence[Value]) -> None:
     graph.node(box.name, f"<{table}>", tooltip=encoded(words), **{"class": role}, **LOOKS[role].dot)
 
 
-def _write_arrow(graph: Graph, arrow: Arrow, derivatives: Sequence[float], ports: tuple[str, str]) -> None:
+def _write_arrow(
+    graph: Graph, arrow: Arrow, derivatives: Sequence[float], ports: tuple[str, str], labelled: str
+) -> None:
+    """`labelled`: a "label" has room of its own, for which dot puts a rank between every two; an "xlabel" has not."""
     tail, head, node, slot, merged = arrow
     attributes = {}
     if tail.nodes[-1].op is not None:
         attributes["weight"] = "4"  # the path of the computation is drawn straight, leaves join from the side
     if tail.path or head.path:
-        attributes |= {"tailport": ports[0], "headport": ports[1], "penwidth": "0.6"}
+        attributes |= {"tailport": ports[0], "headport": ports[1], "penwidth": "0.6", "arrowsize": "0.4"}
     if merged > 1:
         words = f"{merged} edges from {_name_of_box(tail)} to {_name_of_box(head)}"
         attributes |= {"xlabel": f"×{merged}", "penwidth": "1.2"}
@@ -184,7 +194,7 @@ def _write_arrow(graph: Graph, arrow: Arrow, derivatives: Sequence[float], ports
             words += f", operand {name} of {node.op.name}"
             label = f"<I>{_text(name)}</I>: {label}"
         if not (tail.path or head.path):
-            attributes["label"] = f"<{label}>"
+            attributes[labelled] = f"<{label}>"
     graph.edge(tail.name, head.name, tooltip=encoded(words), **attributes)
 
 

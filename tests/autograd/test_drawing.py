@@ -672,3 +672,35 @@ def test_value_and_package_offer_the_same_functions():
     x = Value(1.0, "x")
     assert x.draw(direction="TB").source == autograd.draw(x, direction="TB").source
     assert autograd.to_svg is to_svg and autograd.save_svg is save_svg
+
+
+def layered(widths: list[int]) -> Value:
+    """A model's output: full layers of neurons, labelled as nn labels them, and a loss of three more nodes."""
+    xs = [Value(0.5, f"x.{i}", kind="constant") for i in range(4)]
+    for layer, width in enumerate(widths):
+        outputs = []
+        for neuron in range(width):
+            path = f"layers.{layer}.neurons.{neuron}"
+            ws = [Value(0.1, f"{path}.w.{i}", kind="parameter") for i in range(len(xs))]
+            outputs.append(autograd.affine(ws, xs, Value(0.0, f"{path}.b", kind="parameter")).tanh())
+        xs = outputs
+    return ((xs[0] - 1.0) ** 2).exp()
+
+
+def test_folded_layers_stand_close_and_in_order() -> None:
+    # Labelled edges in the loss once made dot spread 16 neurons over 4,000 points.
+    svg = ElementTree.fromstring(to_svg(layered([16, 16, 1]), expand=False))
+    assert float(svg.attrib["height"].removesuffix("pt")) < 16 * 75
+    heights = {}
+    for group in svg.iter("{http://www.w3.org/2000/svg}g"):
+        words = [text.text or "" for text in group.iter("{http://www.w3.org/2000/svg}text")]
+        if group.get("class", "").startswith("node") and words:
+            (first, *_) = group.iter("{http://www.w3.org/2000/svg}text")
+            heights[words[0]] = float(first.attrib["y"])
+    for names in (
+        [f"x.{i}" for i in range(4)],
+        [f"layers.0.neurons.{i}" for i in range(16)],
+        [f"layers.1.neurons.{i}" for i in range(16)],
+    ):
+        ys = [heights[name] for name in names]
+        assert ys == sorted(ys)
