@@ -135,9 +135,12 @@ class Op:
             args = [given[n] for n in names]
         if self.gather is None:
             return args
-        if not all([hasattr(x, "__iter__") for n, x in zip(names, args, strict=True) if n.endswith("s")]):
-            raise TypeError(f"{self.name} takes a sequence of operands; right: {self.signature}")
-        return self.gather(*args)
+        try:
+            return self.gather(*args)
+        except TypeError:
+            if all([hasattr(x, "__iter__") for n, x in zip(names, args, strict=True) if n.endswith("s")]):
+                raise
+            raise TypeError(f"{self.name} takes a sequence of operands; right: {self.signature}") from None
 
     @property
     def signature(self) -> str:
