@@ -342,3 +342,12 @@ def test_a_pickler_that_failed_half_way_leaves_the_graph_as_it_was() -> None:
     with pytest.raises(OSError, match="full"):
         pickle.dump(deep, Full())
     assert pickle.loads(pickle.dumps(deep)).data == deep.data
+
+
+def test_a_pickler_that_lives_on_does_not_make_others_recurse() -> None:
+    deep = Value(1.0)
+    for _ in range(5000):
+        deep = deep * 1.0001
+    first = pickle.Pickler(io.BytesIO())
+    first.dump(deep)  # its memo keeps all that it has written
+    assert pickle.loads(pickle.dumps(deep)).data == deep.data
