@@ -109,7 +109,7 @@ class Value:
     @property
     def grad(self) -> float:
         """d(output)/d(this) as the backward passes left it; 0.0 before any."""
-        return self._grad or 0.0
+        return 0.0 if self._grad is None else self._grad
 
     @grad.setter
     def grad(self, grad: Any) -> None:
