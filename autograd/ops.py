@@ -352,9 +352,11 @@ sum       = Op("sum", lambda *values: math.fsum(values), gather=lambda values: t
                symbol="Σ", latex=r"\sum_i {values}_i", doc="values[0] + values[1] + ...", commutative=True)
 dot       = Op("dot", floats.dot, gather=lambda ws, xs: _paired(ws, xs),
                gradient=lambda out, *wx: wx[len(wx) // 2 :] + wx[: len(wx) // 2], limit=floats.unrounded_dot,
+               pullback=lambda g, out, *wx: [g * v for v in wx[len(wx) // 2 :] + wx[: len(wx) // 2]],
                symbol="·", latex=r"\sum_i {ws}_i {xs}_i", doc="ws[0]*xs[0] + ws[1]*xs[1] + ...")
 affine    = Op("affine", floats.affine, gather=lambda ws, xs, b: (*_paired(ws, xs), b),
                gradient=lambda out, *wxb: wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2] + (1.0,), limit=floats.unrounded_dot,
+               pullback=lambda g, out, *wxb: [g * v for v in wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2]] + [g],
                symbol="Σwx+b", latex=r"\sum_i {ws}_i {xs}_i + {b}", doc="a neuron's net input: ws[0]*xs[0] + ... + b")
 logsumexp = Op("logsumexp", floats.logsumexp, gather=lambda values: tuple(values),
                gradient=lambda out, *values: _normalized([exp(v - out) for v in values]),

@@ -79,7 +79,11 @@ class Neuron(Module):
         self.b = Value(0.0)
 
     def __call__(self, x: Any) -> Value:
-        z: Value = affine(self.w, _inputs(x, len(self.w)), self.b)
+        return self.activate(_inputs(x, len(self.w)))
+
+    def activate(self, xs: Sequence[Value]) -> Value:
+        """What calling it gives, for inputs that are Values already: a layer makes them so once for all its neurons."""
+        z: Value = affine(self.w, xs, self.b)
         return z if self.activation is None else cast(Value, self.activation(z))
 
     def __repr__(self) -> str:
@@ -111,7 +115,7 @@ class Layer(Module):
 
     def __call__(self, x: Any) -> Any:
         xs = _inputs(x, len(self.neurons[0].w))
-        outputs = [neuron(xs) for neuron in self.neurons]
+        outputs = [neuron.activate(xs) for neuron in self.neurons]
         return outputs[0] if len(outputs) == 1 else outputs
 
     def __repr__(self) -> str:
