@@ -28,7 +28,7 @@ def backward(root: Value, gradient: float = 1.0) -> None:
 
     The cotangent of each inner node, d(root)/d(node) summed over all paths, replaces its grad.
     Raises StaleGraphError if a leaf was changed since the graph was built, ValueError for a constant.
-    An error leaves the gradients of the leaves as they were.
+    An error leaves the gradients of the leaves as they were, a refusal all gradients.
 
     >>> a = Value(2.0)
     >>> backward(a * a * a, gradient=10.0)
@@ -40,12 +40,13 @@ def backward(root: Value, gradient: float = 1.0) -> None:
         raise ValueError(f"{root!r} is a constant: no gradient flows from it; call backward on a result of Values")
     with _pass:
         leaves, order = sort((root,))
+        newest = max(map(_stamp, leaves))
+        for node in order:
+            if node._stamp < newest:
+                refuse_stale(node)
         before = [leaf._grad for leaf in leaves]
         try:
-            newest = max(map(_stamp, leaves))
             for node in order:
-                if node._stamp < newest:
-                    refuse_stale(node)
                 node._grad = 0.0
             for leaf in leaves:
                 if leaf._grad is None:

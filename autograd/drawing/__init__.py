@@ -17,6 +17,7 @@ saying which nodes make up a neuron; `dot` writes it in the DOT language, in the
 import os
 from typing import Any
 
+from ..files import write_text
 from .dot import Drawable, draw
 from .svg import RendererNotFoundError
 
@@ -49,6 +50,4 @@ def save_svg(values: Drawable, path: str | os.PathLike[str], **options: Any) -> 
     ...     print(pathlib.Path(folder, "graph.svg").read_text(encoding="utf-8")[:4])
     <svg
     """
-    from ..files import write_text
-
     write_text(path, to_svg(values, **options))

@@ -302,3 +302,15 @@ def test_identities(build: Callable[[Value], Value], slope: Callable[[float], fl
     y = build(v)
     y.backward()
     assert v.grad == pytest.approx(slope(y.data), rel=1e-7, abs=1e-14)
+
+
+def test_a_refused_pass_keeps_the_cotangents_of_the_last_one() -> None:
+    x = Value(3.0)
+    y = x * x
+    z = y.tanh() * 2
+    z.backward()
+    kept = [v._grad for v in (x, y, z)]
+    x.data = 4.0
+    with pytest.raises(StaleGraphError):
+        z.backward()
+    assert [v._grad for v in (x, y, z)] == kept
