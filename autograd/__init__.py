@@ -12,6 +12,7 @@ autograd.affine, ... They take numbers and Values.
 """
 
 import builtins
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .composed import log_softmax as log_softmax, mean as mean, softmax as softmax
@@ -22,28 +23,33 @@ from .recording import AnomalyError as AnomalyError, detect_anomaly as detect_an
 from .value import StaleGraphError as StaleGraphError, Value as Value, register as register
 
 if TYPE_CHECKING:
-    from .drawing import draw as draw, save_svg as save_svg, to_svg as to_svg
+    from .drawing import draw as draw, draw_backward as draw_backward, save_svg as save_svg, to_svg as to_svg
+    from .explanation import Explanation as Explanation, explain as explain
+    from .formulas import Formula as Formula, derivative_formula as derivative_formula, formula as formula
 
-_DRAWING = ("draw", "save_svg", "to_svg")
+# Imported only when used: the core stays small, and on the standard library.
+_MODULES = {
+    **dict.fromkeys(("draw", "draw_backward", "save_svg", "to_svg"), "drawing"),
+    **dict.fromkeys(("Explanation", "explain"), "explanation"),
+    **dict.fromkeys(("Formula", "derivative_formula", "formula"), "formulas"),
+}
 
 if not TYPE_CHECKING:
     # As NumPy does, `from autograd import *` leaves out what would hide a builtin (sum, abs, pow).
     __all__ = [
         *("OPS", "AnomalyError", "Op", "StaleGraphError", "Value", "detect_anomaly", "leaves", "log_softmax"),
-        *("mean", "no_grad", "register", "softmax", "topological_order", *_DRAWING),
+        *("mean", "no_grad", "register", "softmax", "topological_order", *_MODULES),
         *(name for name in OPS if not hasattr(builtins, name)),
     ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _DRAWING:  # imported only when used: the core stays on the standard library
-        from . import drawing
-
-        return getattr(drawing, name)
+    if name in _MODULES:
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
     if name in OPS:  # a row registered since
         return OPS[name]
     raise AttributeError(f"module 'autograd' has no attribute {name!r}", name=name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_DRAWING, *OPS})
+    return sorted({*globals(), *_MODULES, *OPS})

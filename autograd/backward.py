@@ -11,16 +11,14 @@
 """
 
 from _thread import RLock
-from operator import attrgetter
 from typing import Any
 
 from .floats import real
 from .graph import sort
 from .recording import modes, refuse_anomaly
-from .value import CONSTANT, Value, refuse_stale
+from .value import CONSTANT, Value, refuse_stale_graph
 
 _pass = RLock()  # cotangents live on the nodes while a pass runs: one pass at a time
-_stamp = attrgetter("_stamp")
 
 
 def backward(root: Value, gradient: float = 1.0) -> None:
@@ -40,10 +38,7 @@ def backward(root: Value, gradient: float = 1.0) -> None:
         raise ValueError(f"{root!r} is a constant: no gradient flows from it; call backward on a result of Values")
     with _pass:
         leaves, order = sort((root,))
-        newest = max(map(_stamp, leaves))
-        for node in order:
-            if node._stamp < newest:
-                refuse_stale(node)
+        refuse_stale_graph(leaves, order)
         before = [leaf._grad for leaf in leaves]
         try:
             for node in order:

@@ -60,6 +60,16 @@ def short(x: float) -> str:
     return text if set(text) & set(".en") else text + ".0"
 
 
+def six(x: float) -> str:
+    """A float as a derivation by hand writes it: six significant digits, fewer where that is all there are.
+
+    >>> six(0.08216704056), six(0.5932699921), six(0.05), six(-1.0), six(12345678.9)
+    ('0.0821670', '0.593270', '0.05', '-1', '1.23457e+07')
+    """
+    exact = f"{x:.6g}"
+    return exact if float(exact) == x or "e" in exact else f"{x:#.6g}".rstrip(".")
+
+
 class IEEE(float):
     """A float on which / and ** follow IEEE 754 (1/0 is inf) where Python's own raise."""
 

@@ -37,6 +37,7 @@ class Op:
     gradient     in place of partials in a variadic row: all of them at once, gradient(out, *operands)
     gather       variadic rows only: the operands, from the arguments of a call (sequences have names in -s)
     pullback     optional, for speed: the cotangents (g * partial, ...), called as pullback(g, out, *operands)
+    written      variadic rows only: the operation in terms of other rows, as formulas show it
     domain       an open interval per operand, inside which forward is finite and differentiable
     kinks        points where the derivative jumps, and the partials taken there
     symbol, latex, doc, commutative    how it is shown; `operator` names its Python operator, if any
@@ -59,6 +60,7 @@ class Op:
         gradient: Callable[..., Sequence[Any]] | None = None,
         gather: Callable[..., Sequence[Any]] | None = None,
         pullback: Callable[..., Sequence[float]] | None = None,
+        written: Callable[..., Any] | None = None,
         operator: str = "",
         commutative: bool = False,
     ) -> None:
@@ -66,7 +68,7 @@ class Op:
             raise ValueError(f"Op: the name must be an identifier such as 'tanh', got {name!r}")
         if callable(partials):
             raise TypeError(f"Op {name!r}: wrong: partials=dx; right: partials=(dx,), one for each operand")
-        optional = [f for f in (gradient, gather, pullback) if f is not None]
+        optional = [f for f in (gradient, gather, pullback, written) if f is not None]
         for f in (forward, limit, *partials, *optional):
             if not callable(f):
                 raise TypeError(f"Op {name!r}: expected a function of floats such as math.tanh, got {f!r}")
@@ -98,7 +100,7 @@ class Op:
         self.required = len(self.operands) - len(self.defaults)
         self.domain = tuple(domain) or (REALS,) * len(self.operands)
         self.kinks = dict(kinks or {})
-        self.pullback = pullback or self._default_pullback()
+        self.pullback, self.written = pullback or self._default_pullback(), written
 
     def _default_pullback(self) -> Callable[..., Sequence[float]]:
         if len(self.partials) == 1:
@@ -214,6 +216,10 @@ def _radius(x: Any, y: Any) -> Any:
     return where(r, r, 1.0)  # at the origin, where there is no angle, 0 / 1 is 0
 
 
+def _products(ws: Sequence[Any], xs: Sequence[Any], *rest: Any) -> Any:
+    return reduce(operator.add, [*map(operator.mul, ws, xs), *rest])
+
+
 def _normalized(weights: Sequence[Any]) -> list[Any]:
     total = sum(weights)  # 1, but for the rounding of large operands
     return [w / total for w in weights]
@@ -241,7 +247,7 @@ mul = Op("mul", operator.mul, (lambda out, x, y: y, lambda out, x, y: x),
 div = Op("div", operator.truediv, (lambda out, x, y: 1 / y, lambda out, x, y: -out / y),
          symbol="/", latex=r"\frac{{{x}}}{{{y}}}", doc="x / y; x/0 is an infinity, 0/0 nan", operator="truediv",
          domain=(REALS, POSITIVE), limit=floats.div_limit)
-pow = Op("pow", math.pow, (lambda out, x, y: y * pow(x, y - where(y, 1.0, 0.0)),
+pow = Op("pow", math.pow, (lambda out, x, y: y * pow(x, where(y, y, 1.0) - 1),
                            lambda out, x, y: out * log(where(x, x, where(greater(0.0, y), x, 1.0)))),
          symbol="**", latex="{{{x}}}^{{{y}}}", operator="pow", domain=(POSITIVE, REALS), limit=floats.pow_limit,
          doc="x ** y; nan for x < 0 unless y is whole; both partials of x**0 at 0 are 0", kinks={(0.0, 0.0): (0.0, 0.0)})
@@ -349,18 +355,20 @@ ceil    = Op("ceil", lambda x: math.copysign(math.ceil(x), x), (lambda out, x: 0
 
 sum       = Op("sum", lambda *values: math.fsum(values), gather=lambda values: tuple(values),
                gradient=lambda out, *values: (1.0,) * len(values), limit=lambda *values: reduce(operator.add, values),
-               symbol="Σ", latex=r"\sum_i {values}_i", doc="values[0] + values[1] + ...", commutative=True)
+               symbol="Σ", latex=r"\sum_i {values}_i", written=lambda *values: reduce(operator.add, values), doc="values[0] + values[1] + ...", commutative=True)
 dot       = Op("dot", floats.dot, gather=lambda ws, xs: _paired(ws, xs),
                gradient=lambda out, *wx: wx[len(wx) // 2 :] + wx[: len(wx) // 2], limit=floats.unrounded_dot,
                pullback=lambda g, out, *wx: [g * v for v in wx[len(wx) // 2 :] + wx[: len(wx) // 2]],
-               symbol="·", latex=r"\sum_i {ws}_i {xs}_i", doc="ws[0]*xs[0] + ws[1]*xs[1] + ...")
+               symbol="·", latex=r"\sum_i {ws}_i {xs}_i", written=lambda *wx: _products(wx[: len(wx) // 2], wx[len(wx) // 2 :]),
+               doc="ws[0]*xs[0] + ws[1]*xs[1] + ...")
 affine    = Op("affine", floats.affine, gather=lambda ws, xs, b: (*_paired(ws, xs), b),
                gradient=lambda out, *wxb: wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2] + (1.0,), limit=floats.unrounded_dot,
                pullback=lambda g, out, *wxb: [g * v for v in wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2]] + [g],
-               symbol="Σwx+b", latex=r"\sum_i {ws}_i {xs}_i + {b}", doc="a neuron's net input: ws[0]*xs[0] + ... + b")
+               symbol="Σwx+b", latex=r"\sum_i {ws}_i {xs}_i + {b}", written=lambda *wxb: _products(wxb[: len(wxb) // 2], wxb[len(wxb) // 2 : -1], wxb[-1]),
+               doc="a neuron's net input: ws[0]*xs[0] + ... + b")
 logsumexp = Op("logsumexp", floats.logsumexp, gather=lambda values: tuple(values),
                gradient=lambda out, *values: _normalized([exp(v - out) for v in values]),
-               latex=r"\ln \sum_i e^{{{values}_i}}", doc="log(exp(values[0]) + exp(values[1]) + ...)", commutative=True)
+               latex=r"\ln \sum_i e^{{{values}_i}}", written=lambda *values: log(reduce(operator.add, [exp(v) for v in values])), doc="log(exp(values[0]) + exp(values[1]) + ...)", commutative=True)
 # fmt: on
 
 OPS: dict[str, Op] = {op.name: op for op in list(globals().values()) if isinstance(op, Op)}

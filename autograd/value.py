@@ -13,7 +13,7 @@ made it and its operands (`parents`). Nothing here computes a derivative: the ta
 
 import operator
 from _thread import allocate_lock
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import copysign
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _now = 0
 _clock = allocate_lock()
 _new = object.__new__
+_stamp = operator.attrgetter("_stamp")
 
 # One class for all nodes, kinds of leaf included: CPython's attribute caches know one class at a time.
 VARIABLE, PARAMETER, CONSTANT, RESULT = KINDS = ("variable", "parameter", "constant", "result")
@@ -292,6 +293,14 @@ def refuse_stale(node: Value) -> None:
                 f"the data of leaf {name!r} was set after {node!r} was computed from it. "
                 "Wrong: y = f(x); x.data = 3.0; y.backward(). Right: x.data = 3.0; y = f(x); y.backward()"
             )
+
+
+def refuse_stale_graph(leaves: Iterable[Value], inner: Iterable[Value]) -> None:
+    """The same for a whole graph: its leaves and the nodes computed from them."""
+    newest = max(map(_stamp, leaves))
+    for node in inner:
+        if node._stamp < newest:
+            refuse_stale(node)
 
 
 def _operand(x: Any) -> Any:

@@ -8,17 +8,17 @@ r"""Computation graphs in the DOT language.
 
 Labels are text. What they show is made visible and escaped here, and no name in DOT is made from one:
 
->>> visible("a\x00 <b>\n"), shortened("x" * 99) == "x" * 31 + "…"
-('a\\x00 <b>↵', True)
+>>> _heading("a<b")
+'<TR><TD COLSPAN="2"><FONT POINT-SIZE="12"><B>a&lt;b</B></FONT></TD></TR>'
 """
 
 import html
-import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import isfinite, isnan
 
 from ..floats import short
+from ..names import one_line, visible
 from ..ops import Op
 from ..value import CONSTANT, PARAMETER, Value
 from .clusters import enclosing
@@ -31,10 +31,6 @@ Drawable = Value | Iterable[Value]
 # Where an edge leaves a folded box, and where it enters one: the sides that face each other.
 DIRECTIONS = {"LR": ("e", "w"), "RL": ("w", "e"), "TB": ("s", "n"), "BT": ("n", "s")}
 LONGEST = 32  # characters of a label in a box; its title has them all
-
-# Control characters, halves of surrogate pairs and noncharacters, which XML forbids or nothing shows,
-# and those that turn the direction of all the text after them.
-_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u2028-\u202e\u2066-\u2069]")
 
 
 def draw(
@@ -214,7 +210,7 @@ def role_of(node: Value, roots: Sequence[Value]) -> str:
 def name_of(node: Value) -> str:
     """What a sentence calls a node: its label, else the number of a constant, the operation, or the role."""
     if node.label:
-        return shortened(visible(node.label))
+        return one_line(node.label, LONGEST)
     if node.op is not None:
         return node.op.name
     return short(node.data) if node.kind == CONSTANT else f"unnamed {role_of(node, ())}"
@@ -294,19 +290,6 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def visible(text: str, keep: str = "") -> str:
-    """Text without the characters that XML forbids or a reader cannot see: each is written as its escape."""
-    return _INVISIBLE.sub(lambda m: m[0] if m[0] in keep else _escape(m[0]), text)
-
-
-def _escape(character: str) -> str:
-    return "↵" if character == "\n" else character.encode("unicode_escape").decode()
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-
-
 def _text(text: str) -> str:
     return html.escape(text).replace("\\", "\\\\")
 
@@ -316,7 +299,7 @@ def _name_of_box(box: Box) -> str:
 
 
 def _heading(label: str, symbol: str = "") -> str:
-    name, operation = _text(shortened(visible(label))), _text(visible(symbol))
+    name, operation = _text(one_line(label, LONGEST)), _text(visible(symbol))
     heading = f"<B>{name}</B> = {operation}" if name and operation else f"<B>{name or operation}</B>"
     return f'<TR><TD COLSPAN="2"><FONT POINT-SIZE="12">{heading}</FONT></TD></TR>'
 
