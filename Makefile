@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test lint oracles bench clean
+.PHONY: demo test notebooks lint oracles bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m nn.demo
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest
+
+notebooks: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[notebooks]'
+	$(BIN)/python -m jupyterlab notebooks
 
 # Comparisons with PyTorch and JAX, which are large. TORCH can name a build: make oracles TORCH=torch==2.13.0
 TORCH ?= torch

@@ -181,6 +181,11 @@ class Derivative:
         self.node = explanation.chain.nodes[place]
         self.value = explanation.chain.cotangents[place]
 
+    @property
+    def name(self) -> Name:
+        """Such as ∂E/∂w."""
+        return self._explanation.partial(len(self._explanation.chain.nodes) - 1, self._place)
+
     @cached_property
     def terms(self) -> tuple[Term, ...]:
         ways = self._ways(self._place)
@@ -234,7 +239,7 @@ class Derivative:
         return found
 
     def equation(self, style: Style) -> Equation:
-        name = style.name(self._explanation.partial(len(self._explanation.chain.nodes) - 1, self._place))
+        name = style.name(self.name)
         if len(self.terms) > 1:
             shown = _cut(self.terms)
             *numbers, total = in_line([term.product for term in shown if term] + [self.value])
@@ -434,9 +439,12 @@ class Explanation:
     @property
     def latex(self) -> str:
         """The equations of `factored`, of what its factors expand to, and the rules of the local derivatives."""
-        levels, _ = self._levels
-        equations = [*(level.equation(LATEX) for level in levels), *(factor.equation(LATEX) for factor in self._rules)]
-        return aligned([line for equation in equations for line in equation.latex])
+        return aligned(self.equations())
+
+    def equations(self) -> list[tuple[str, str]]:
+        """The lines of `latex` as (left, right); an empty left side continues the line above."""
+        shown: list[Derivative | Factor] = [*self._levels[0], *self._rules]
+        return [line for equation in shown for line in equation.equation(LATEX).latex]
 
     def _repr_latex_(self) -> str:
         return rf"$\displaystyle {self.latex}$"

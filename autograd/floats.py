@@ -66,8 +66,9 @@ def six(x: float) -> str:
     >>> six(0.08216704056), six(0.5932699921), six(0.05), six(-1.0), six(12345678.9)
     ('0.0821670', '0.593270', '0.05', '-1', '1.23457e+07')
     """
-    exact = f"{x:.6g}"
-    return exact if float(exact) == x or "e" in exact else f"{x:#.6g}".rstrip(".")
+    text = f"{x:.6g}"
+    exact = "e" in text or math.isclose(float(text), x, rel_tol=1e-13, abs_tol=0.0) or x != x
+    return text if exact else f"{x:#.6g}".rstrip(".")
 
 
 class IEEE(float):

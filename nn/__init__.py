@@ -7,6 +7,8 @@
 (3, 17)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .fit import History, accuracy, fit
 from .layers import MLP, Layer, Neuron
 from .losses import (
@@ -24,6 +26,9 @@ from .module import Module
 from .optimizers import SGD, Adam, AdamW, RMSprop, clip_grad_norm, clip_grad_value
 from .schedules import CosineAnnealingLR, ExponentialLR, StepLR
 
+if TYPE_CHECKING:
+    from .descent import Update, explain_update
+
 __all__ = [
     *("MLP", "Layer", "Module", "Neuron"),
     *("bce_loss", "bce_with_logits_loss", "cross_entropy_loss", "half_squared_error", "hinge_loss"),
@@ -31,4 +36,13 @@ __all__ = [
     *("SGD", "Adam", "AdamW", "RMSprop", "clip_grad_norm", "clip_grad_value"),
     *("CosineAnnealingLR", "ExponentialLR", "StepLR"),
     *("History", "accuracy", "fit"),
+    *("Update", "explain_update"),
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Update", "explain_update"):  # explanations are imported only when used
+        from . import descent
+
+        return getattr(descent, name)
+    raise AttributeError(f"module 'nn' has no attribute {name!r}", name=name)

@@ -1,4 +1,4 @@
-"""The `chainrule` command: draw an expression, train a network on a CSV file, predict with it.
+"""The `chainrule` command: draw and explain an expression, train a network on a CSV file, predict with it.
 
 >>> main(["train", "flowers.csv", "--target", "species", "--out", "model"])  # chainrule: error: flowers.csv: ...
 2
@@ -359,10 +359,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="chainrule",
-        description="Draw an expression with its derivatives; train a small network on a CSV file; predict.",
-        epilog="\n".join(
-            ["examples:", f"  {autograd_cli.EXAMPLE}", *(f"  {example}" for example in EXAMPLES.values())]
-        ),
+        description="Draw an expression and explain its derivatives; train a small network on a CSV file; predict.",
+        epilog="\n".join(["examples:", *(f"  {example}" for example in (autograd_cli.EXAMPLES | EXAMPLES).values())]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -376,24 +374,14 @@ def _parser() -> argparse.ArgumentParser:
 def add_commands(commands: "autograd_cli.Commands") -> None:
     """Add `train` and `predict` to the subcommands of a parser; running one is args.run(args)."""
 
-    def add(name: str, run: Callable[[argparse.Namespace], None], summary: str, more: str) -> argparse.ArgumentParser:
-        command: argparse.ArgumentParser = commands.add_parser(
-            name,
-            help=summary,
-            description=f"{summary[0].upper()}{summary[1:]}. {more}",
-            epilog=f"example:\n  {EXAMPLES[name]}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        command.set_defaults(run=run)
-        return command
-
-    command = add(
+    command = autograd_cli.add_command(
+        commands,
         "train",
         train,
         "train a network on a CSV file",
         "Numbers are standardised,\ntext becomes one input per category. 20 % of the rows are held out, "
         "to measure the network on:\naccuracy (classification) or RMSE (regression).",
+        EXAMPLES["train"],
     )
     option = command.add_argument
     option("data", metavar="DATA.csv", help="a header row of column names, then a row per sample; UTF-8")
@@ -414,12 +402,14 @@ def add_commands(commands: "autograd_cli.Commands") -> None:
     option("--learning-rate", metavar="RATE", type=_rate, default=0.01, help="of Adam (default: %(default)s)")
     option("--seed", metavar="S", type=_whole(0), default=0, help="same seed, same model (default: %(default)s)")
 
-    command = add(
+    command = autograd_cli.add_command(
+        commands,
         "predict",
         predict,
         "predict with a trained network",
         "Writes the columns of DATA.csv,\nthe predictions, and for classes their probabilities, as CSV. "
         "If DATA.csv has the target,\nthe accuracy or RMSE goes to stderr.",
+        EXAMPLES["predict"],
     )
     command.add_argument("model", metavar="DIR", help="the folder that train wrote")
     command.add_argument("data", metavar="DATA.csv", help="a table with the columns trained on, in any order")

@@ -18,6 +18,7 @@ from autograd import OPS, Value
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+OUTPUTS = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
@@ -42,26 +43,38 @@ def test_python_block_prints_what_its_comments_say(code: str, tmp_path: Path, mo
         assert any(re.fullmatch(pattern, line) for line in lines), f"{text!r} was not printed"
 
 
-def test_there_are_python_blocks() -> None:
-    assert len(BLOCKS) == 3
-
-
-def test_the_picture_is_what_the_first_block_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("code", "output"), OUTPUTS, ids=[code.strip().splitlines()[0] for code, _ in OUTPUTS])
+def test_python_block_prints_the_block_below_it(
+    code: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(BLOCKS[0], "README.md", "exec"), {"__name__": "readme"})
-    drawn = Path("first-example.svg").read_text(encoding="utf-8")
-    assert drawn == (ROOT / "docs" / "first-example.svg").read_text(encoding="utf-8")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert printed.getvalue().startswith(output)
 
 
-def test_the_draw_command_works_as_written(tmp_path: Path) -> None:
-    (command,) = re.findall(r"^    (chainrule draw .*)$", README, re.MULTILINE)
+def test_there_are_python_blocks() -> None:
+    assert (len(BLOCKS), len(OUTPUTS)) == (4, 1)
+
+
+@pytest.mark.parametrize("name", ["first-example.svg", "explained.svg"])
+def test_the_picture_is_what_the_code_saves(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = [block for block in BLOCKS if f'"{name}"' in block]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert Path(name).read_text(encoding="utf-8") == (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", re.findall(r"^    (chainrule (?:draw|explain) .*)$", README, re.MULTILINE))
+def test_the_commands_work_as_written(command: str, tmp_path: Path) -> None:
     words = shlex.split(command)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", "nn.cli", *words[1:]], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "graph.svg").read_text(encoding="utf-8").count("<svg") == 1
+    assert (tmp_path / words[-1]).read_text(encoding="utf-8").count("<svg") == 1
 
 
 def test_the_speed_table_is_the_one_the_benchmark_wrote() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 import nn
 from autograd import Value
-from autograd.cli import EXAMPLE
+from autograd.cli import EXAMPLES
 from autograd.drawing import RendererNotFoundError
 from nn import cli
 from nn.table import hold_out, read_table
@@ -452,18 +452,22 @@ def test_the_picture_of_a_large_network_stays_small(tmp_path: Path):
 
 
 def test_help_has_an_example_for_each_command(capsys: pytest.CaptureFixture[str]):
-    for command in ("", "draw", "train", "predict"):
+    for command in ("", "draw", "explain", "train", "predict"):
         with pytest.raises(SystemExit) as caught:
             cli.main([*command.split(), "--help"])
         assert caught.value.code == 0
         examples = capsys.readouterr().out.partition("example")[2]
-        for name in [command] if command else ["draw", "train", "predict"]:
+        for name in [command] if command else ["draw", "explain", "train", "predict"]:
             assert f"chainrule {name} " in examples
 
 
 def test_the_examples_run(tmp_path: Path):
     (tmp_path / "iris.csv").write_bytes((DATASETS / "iris.csv").read_bytes())
-    for example in (EXAMPLE, cli.EXAMPLES["train"].replace("--epochs 50", "--epochs 1"), cli.EXAMPLES["predict"]):
+    for example in (
+        *EXAMPLES.values(),
+        cli.EXAMPLES["train"].replace("--epochs 50", "--epochs 1"),
+        cli.EXAMPLES["predict"],
+    ):
         assert run(tmp_path, *shlex.split(example)[1:]).returncode == 0
 
 
