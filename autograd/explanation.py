@@ -27,14 +27,15 @@ from .chain import Chain, Edge, product
 from .expressions import LATEX, TEXT, Expression, Style, written
 from .floats import six
 from .formulas import aligned, atom, partial, rule
-from .names import Name, Names
+from .names import Name, Names, one_line
 from .value import CONSTANT, Value
 
 if TYPE_CHECKING:
     from graphviz import Digraph
 
-_SHOWN = 12  # factors of a product, terms of a sum, derivatives in turn: what a reader takes in
-_RULES = 24  # local derivatives written out
+_SHOWN = 12  # factors of a product, terms of a sum, made-up names: what a reader takes in
+_LEVELS = 8  # derivatives expanded in turn
+_RULES = 16  # local derivatives written out
 _LISTED = 10  # paths
 _WIDTH = 120
 
@@ -142,14 +143,8 @@ class Equation(NamedTuple):
         whole = " = ".join([self.left, *(side for side in sides if side)])
         if not self.numbers or (len(self.symbols) > 1 and len(whole) <= _WIDTH):
             return whole
-        margin = "\n" + " " * len(self.left)
-        first, *rest = self.symbols
-        lines = [f"{self.left} = {first}"]
-        for term in rest:
-            if len(lines[-1]) + len(term) + 3 > _WIDTH:
-                lines.append(" " * len(self.left) + " " * 2)
-            lines[-1] += f" + {term}"
-        return "\n".join(lines) + f"{margin} = {sides[1]} = {self.total}"
+        margin = " " * len(self.left)
+        return "\n".join([_wrapped(self.left, self.symbols), f"{_wrapped(margin, self.numbers)} = {self.total}"])
 
     @property
     def latex(self) -> list[tuple[str, str]]:
@@ -402,7 +397,7 @@ class Explanation:
         for level in levels:  # which grows as it is read
             for derivative in level.totals:
                 if derivative.node not in seen:
-                    if len(levels) == _SHOWN:
+                    if len(levels) == _LEVELS:
                         return levels, True
                     seen.add(derivative.node)
                     levels.append(derivative)
@@ -414,7 +409,7 @@ class Explanation:
         levels, _ = self._levels
         shown = [level for level in levels if len(level.terms) > 1 or len(level.terms[0].factors) > 1]
         factors = [f for level in shown for term in _cut(level.terms) if term for f in _cut(term.factors) if f]
-        return list({(f.over, f.under): f for f in factors if f.local}.values())[:_RULES]
+        return list({(f.over, f.under): f for f in factors if f.local}.values())
 
     @property
     def notes(self) -> list[str]:
@@ -426,9 +421,11 @@ class Explanation:
 
     def __str__(self) -> str:
         levels, more = self._levels
-        blocks = ["\n".join(map(str, levels[1:])), "\n".join(map(str, self._rules))]
+        blocks = ["\n".join(map(str, levels[1:])), "\n".join(map(str, self._rules[:_RULES]))]
+        if len(self._rules) > _RULES:
+            blocks[1] += f"\n… and {len(self._rules) - _RULES} more local derivatives"
         if more:
-            blocks[0] += "\n… and so on: .factored.totals has the next ones, each with its .totals"
+            blocks[0] += "\n… and so on: `.factored.totals` has the next ones, each with its own `.totals`"
         if self.path_count > 1:
             blocks.append(str(self.paths))
         blocks.append("\n".join([*self._made_up(), *(f"({note})" for note in self.notes)]))
@@ -443,7 +440,7 @@ class Explanation:
 
     def equations(self) -> list[tuple[str, str]]:
         """The lines of `latex` as (left, right); an empty left side continues the line above."""
-        shown: list[Derivative | Factor] = [*self._levels[0], *self._rules]
+        shown: list[Derivative | Factor] = [*self._levels[0], *self._rules[:_RULES]]
         return [line for equation in shown for line in equation.equation(LATEX).latex]
 
     def _repr_latex_(self) -> str:
@@ -468,7 +465,7 @@ class Explanation:
             for node in islice(self.names.unlabelled, _SHOWN):
                 if node.op is not None:
                     operands = [atom(x, self.names) for x in node.parents]
-                    yield f"{self.names[node].text} = {Expression.apply_op(node.op, operands)}"
+                    yield one_line(f"{self.names[node].text} = {Expression.apply_op(node.op, operands)}", _WIDTH)
 
     def draw(self, **options: Any) -> "Digraph":
         """The graph behind output, the largest paths in colour, each with its product; options as for autograd.draw."""
@@ -490,6 +487,17 @@ def in_line(numbers: Sequence[float]) -> list[str]:
     size = floor(log10(largest))
     decimals = max(5 - size, 0) if size >= 0 else max(6, 4 - size)
     return [f"{x:.{decimals}f}" for x in numbers]
+
+
+def _wrapped(left: str, terms: Sequence[str]) -> str:
+    """left = terms, on as many lines as it takes."""
+    first, *rest = terms
+    lines = [f"{left} = {first}"]
+    for term in rest:
+        if len(lines[-1]) + len(term) + 3 > _WIDTH:
+            lines.append(" " * (len(left) + 2))
+        lines[-1] += f" + {term}"
+    return "\n".join(lines)
 
 
 def _many(n: int) -> str:

@@ -614,6 +614,14 @@ def test_variadic_rows_are_one_node() -> None:
     assert repeated.grad == 2.0
 
 
+@pytest.mark.parametrize("op", [op for op in ROWS if op.variadic], ids=lambda op: op.name)
+@given(data=st.data(), count=st.integers(1, 4))
+def test_a_variadic_row_is_what_it_is_written_as(op: Op, data: st.DataObject, count: int) -> None:
+    operands = data.draw(st.tuples(*[grid((-4.0, 4.0))] * arity(op, count)))
+    assert op.written is not None
+    assert op.written(*operands) == pytest.approx(op.evaluate(*operands), rel=1e-12, abs=1e-12)
+
+
 @pytest.mark.parametrize("row", [ops.dot, lambda ws, xs: ops.affine(ws, xs, 0.0)])
 def test_as_many_weights_as_inputs(row: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match="2 weights and 1 inputs"):
