@@ -35,11 +35,12 @@ class Expression:
     value         the float it comes to
     weight        how many operations it takes to write down
     depth         how deep these are nested
+    parts         how many terms and factors it has, unless they are many
 
     str() is the expression as text, `code` is Python, `latex` LaTeX.
     """
 
-    __slots__ = ("__weakref__", "depth", "name", "op", "operands", "value", "weight")
+    __slots__ = ("__weakref__", "depth", "name", "op", "operands", "parts", "value", "weight")
 
     op: Op | None
     operands: "tuple[Expression, ...]"
@@ -47,6 +48,7 @@ class Expression:
     value: float
     weight: int
     depth: int
+    parts: int
 
     @staticmethod
     def apply_op(op: Op, operands: Sequence[Any]) -> "Expression":
@@ -102,7 +104,10 @@ def applied(op: Op, operands: Sequence[Expression]) -> Expression:
         # a chain of + is written from left to right, however long: it is not nested
         depth = max(operands[0].depth, operands[1].depth + 1)
     value = op.evaluate(*[x.value for x in operands])
-    return _intern(key, op, tuple(operands), None, value, weight, depth)
+    expression = _intern(key, op, tuple(operands), None, value, weight, depth)
+    if op.operator in _BINDING:
+        expression.parts = sum([x.parts if x.parts <= _PARTS else 1 for x in operands])
+    return expression
 
 
 def _intern(
@@ -110,7 +115,7 @@ def _intern(
 ) -> Expression:
     expression = _new(Expression)
     expression.op, expression.operands, expression.name = op, operands, name
-    expression.value, expression.weight, expression.depth = value, weight, depth
+    expression.value, expression.weight, expression.depth, expression.parts = value, weight, depth, 1
     return _interned.setdefault(key, expression)
 
 
@@ -160,13 +165,21 @@ def _is_number(x: Expression) -> bool:
     return x.op is None and x.name is None
 
 
+_PARTS = 64  # longer sums and products are not taken apart: a shared one would be written out at each place
+
+
+def _operator(x: Expression) -> str:
+    """Python's operator that x can be taken apart by, or ""."""
+    return x.op.operator if x.op is not None and x.parts <= _PARTS else ""
+
+
 def _terms(x: Expression) -> dict[Expression, float]:
     """A sum as {term: coefficient}; the term of a number is ONE."""
     terms: dict[Expression, float] = {}
     waiting = [(x, 1.0)]
     while waiting:
         x, sign = waiting.pop()
-        operator = x.op.operator if x.op is not None else ""
+        operator = _operator(x)
         if operator in ("add", "sub"):
             waiting += [(x.operands[1], sign if operator == "add" else -sign), (x.operands[0], sign)]
         else:
@@ -182,7 +195,7 @@ def _factors(x: Expression) -> tuple[float, dict[Expression, float]]:
     waiting = [(x, 1.0)]
     while waiting:
         x, exponent = waiting.pop()
-        operator = x.op.operator if x.op is not None else ""
+        operator = _operator(x)
         if _is_number(x):
             coefficient *= _ROWS["pow"].evaluate(x.value, exponent)
         elif operator == "neg" and exponent % 1 == 0:
