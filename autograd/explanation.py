@@ -147,17 +147,13 @@ class Equation(NamedTuple):
         return "\n".join([_wrapped(self.left, self.symbols), f"{_wrapped(margin, self.numbers)} = {self.total}"])
 
     @property
-    def latex(self) -> list[tuple[str, str]]:
-        """Lines as (left, right); an empty left side continues the line above."""
+    def latex(self) -> list[str]:
+        """Lines for `aligned`, three terms on each."""
         if not self.numbers:
-            return [(self.left, " = ".join([*self.symbols, self.total]))]
-        rows = [" + ".join(self.symbols[i : i + 3]) for i in range(0, len(self.symbols), 3)]
-        first, *rest = rows
-        return [
-            (self.left, first),
-            *(("", rf"\quad + {row}") for row in rest),
-            ("", f"{' + '.join(self.numbers)} = {self.total}"),
-        ]
+            return [f"{self.left} &= {' = '.join([*self.symbols, self.total])}"]
+        first, *rest = [" + ".join(self.symbols[i : i + 3]) for i in range(0, len(self.symbols), 3)]
+        numbers = f"&= {' + '.join(self.numbers)} = {self.total}"
+        return [f"{self.left} &= {first}", *(rf"&\quad + {terms}" for terms in rest), numbers]
 
 
 class Derivative:
@@ -438,8 +434,8 @@ class Explanation:
         """The equations of `factored`, of what its factors expand to, and the rules of the local derivatives."""
         return aligned(self.equations())
 
-    def equations(self) -> list[tuple[str, str]]:
-        """The lines of `latex` as (left, right); an empty left side continues the line above."""
+    def equations(self) -> list[str]:
+        """The lines of `latex`."""
         shown: list[Derivative | Factor] = [*self._levels[0], *self._rules[:_RULES]]
         return [line for equation in shown for line in equation.equation(LATEX).latex]
 

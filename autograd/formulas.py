@@ -70,7 +70,7 @@ class Formula:
     @property
     def latex(self) -> str:
         lines = [(self.left, self.expression), *reversed(self.definitions.items())]
-        return aligned([(name.latex, expression.latex) for name, expression in lines])
+        return aligned([f"{name.latex} &= {expression.latex}" for name, expression in lines])
 
     def _repr_latex_(self) -> str:
         return rf"$\displaystyle {self.latex}$"
@@ -84,16 +84,20 @@ class Formula:
     __repr__ = __str__
 
 
-def aligned(equations: Sequence[tuple[str, str]]) -> str:
-    r"""Equations in LaTeX, one below the other. An empty left side continues the one above.
+def aligned(equations: Sequence[str]) -> str:
+    r"""Equations in LaTeX, one below the other, with & before what stands in line.
 
-    >>> aligned([("a", "b")])
-    'a = b'
+    >>> print(aligned(["a &= b + c", "&= 3"]))
+    \begin{aligned}
+    a &= b + c \\
+    &= 3
+    \end{aligned}
+    >>> aligned(["a &= 3"])
+    'a = 3'
     """
     if len(equations) == 1:
-        return " = ".join(equations[0])
-    lines = " \\\\\n".join([f"{left} &= {right}" for left, right in equations])
-    return f"\\begin{{aligned}}\n{lines}\n\\end{{aligned}}"
+        return equations[0].replace(" &= ", " = ", 1)
+    return "\n".join([r"\begin{aligned}", " \\\\\n".join(equations), r"\end{aligned}"])
 
 
 def partial(over: Name, under: Name) -> Name:

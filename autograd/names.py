@@ -103,7 +103,7 @@ class Names:
     def notes(self) -> list[str]:
         """A line for each label that several nodes have, and one for the made-up names."""
         alike = [
-            f"{len(names)} nodes are labelled {names[0]!r}: here {', '.join(names[:5])}{', …' * (len(names) > 5)}"
+            f"several nodes are labelled {names[0]!r}: here they are {', '.join(names[:5])}{', …' * (len(names) > 5)}"
             for names in self._repeated.values()
         ]
         if self._made_up:

@@ -57,8 +57,7 @@ class Update:
 
     @property
     def latex(self) -> str:
-        left, right = self.equation(LATEX).latex[0]
-        return aligned([(left, right), *self.explanation.equations()])
+        return aligned([*self.equation(LATEX).latex, *self.explanation.equations()])
 
     def _repr_latex_(self) -> str:
         return rf"$\displaystyle {self.latex}$"
