@@ -359,6 +359,9 @@ class Explanation:
         self.chain = chain
         self.output, self.wrt = chain.nodes[-1], chain.nodes[0]
         self.names = Names()
+        if len(chain.nodes) <= _SHOWN:  # made-up names then count up from wrt, else as they are needed
+            for node in chain.nodes:
+                self.names[node]
 
     @property
     def total(self) -> float:
@@ -424,20 +427,22 @@ class Explanation:
             blocks[0] += "\n… and so on: `.factored.totals` has the next ones, each with its own `.totals`"
         if self.path_count > 1:
             blocks.append(str(self.paths))
-        blocks.append("\n".join([*self._made_up(), *(f"({note})" for note in self.notes)]))
+        made_up = [one_line(f"{name.text} = {meaning}", _WIDTH) for name, meaning in self._made_up()]
+        blocks.append("\n".join([*made_up, *(f"({note})" for note in self.notes)]))
         return "\n\n".join([str(self.factored), *(block for block in blocks if block)])
 
     __repr__ = __str__
 
     @property
     def latex(self) -> str:
-        """The equations of `factored`, of what its factors expand to, and the rules of the local derivatives."""
+        """The equations of `factored`, of what its factors expand to, of the local derivatives, of made-up names."""
         return aligned(self.equations())
 
     def equations(self) -> list[str]:
         """The lines of `latex`."""
         shown: list[Derivative | Factor] = [*self._levels[0], *self._rules[:_RULES]]
-        return [line for equation in shown for line in equation.equation(LATEX).latex]
+        lines = [line for equation in shown for line in equation.equation(LATEX).latex]
+        return lines + [f"{name.latex} &= {meaning.latex}" for name, meaning in self._made_up()]
 
     def _repr_latex_(self) -> str:
         return rf"$\displaystyle {self.latex}$"
@@ -446,7 +451,7 @@ class Explanation:
         shown = self.paths[:_LISTED]
         n = self.path_count
         if n <= _LISTED:
-            yield f"{n} path{'s' * (n > 1)}, the largest first:"
+            yield f"{n} paths, the largest first:" if n > 1 else "1 path:"
         else:
             yield f"{_many(n).capitalize()} paths. The {_LISTED} largest:"
         yield from (f"  {path}" for path in shown)
@@ -455,13 +460,15 @@ class Explanation:
             carried = six(fsum([path.product for path in shown]))
             yield f"  They come to {carried}, {share}; {_many(n - _LISTED)} more are left."
 
-    def _made_up(self) -> Iterator[str]:
-        """What the made-up names stand for, each in terms of its operands."""
-        if not self.chain.contracted:
-            for node in islice(self.names.unlabelled, _SHOWN):
-                if node.op is not None:
-                    operands = [atom(x, self.names) for x in node.parents]
-                    yield one_line(f"{self.names[node].text} = {Expression.apply_op(node.op, operands)}", _WIDTH)
+    def _made_up(self) -> list[tuple[Name, Expression]]:
+        """The made-up names, and what they stand for in terms of their operands."""
+        if self.chain.contracted:
+            return []
+        return [
+            (self.names[node], Expression.apply_op(node.op, [atom(x, self.names) for x in node.parents]))
+            for node in self.names.unlabelled[:_SHOWN]
+            if node.op is not None
+        ]
 
     def draw(self, **options: Any) -> "Digraph":
         """The graph behind output, the largest paths in colour, each with its product; options as for autograd.draw."""

@@ -232,7 +232,7 @@ class _Symbols:
                     name = self.names.make_up()
                     definitions[name] = whole
                 written[x] = symbol(name, x.value) if keep else whole
-        return Formula(left, written[root], definitions, list(self.notes))
+        return Formula(left, written[root], definitions, [*self.notes, *self.names.notes])
 
 
 def _operands_first(root: Expression, wholes: dict[Expression, Expression]) -> list[Expression]:

@@ -7,15 +7,15 @@ r"""One line of gradient descent, explained: the old value, the gradient with it
 >>> print(explain_update(E, w, lr=0.1))
 w ← w − lr · ∂E/∂w = 0.5 − 0.1 · 3 = 0.2
 <BLANKLINE>
-∂E/∂w = ∂E/∂⟨1⟩ · ∂⟨1⟩/∂⟨2⟩ · ∂⟨2⟩/∂w
+∂E/∂w = ∂E/∂⟨2⟩ · ∂⟨2⟩/∂⟨1⟩ · ∂⟨1⟩/∂w
       = 1 · 1 · 3 = 3
 <BLANKLINE>
-∂E/∂⟨1⟩ = 2·⟨1⟩ = 1
-∂⟨1⟩/∂⟨2⟩ = 1
-∂⟨2⟩/∂w = x = 3
+∂E/∂⟨2⟩ = 2·⟨2⟩ = 1
+∂⟨2⟩/∂⟨1⟩ = 1
+∂⟨1⟩/∂w = x = 3
 <BLANKLINE>
-⟨1⟩ = ⟨2⟩ − 1
-⟨2⟩ = w·x
+⟨1⟩ = w·x
+⟨2⟩ = ⟨1⟩ − 1
 (⟨1⟩ and so on are names made up for want of a label)
 """
 

@@ -34,7 +34,7 @@ def test_the_line_as_a_textbook_writes_it():
 def test_a_negative_gradient_stands_in_brackets():
     w = Value(1.0, label="w")
     update = nn.explain_update((w - 3) ** 2, w, lr=0.25)
-    assert str(update).splitlines()[0] == "w ← w − lr · ∂⟨1⟩/∂w = 1 − 0.25 · (-4) = 2"
+    assert str(update).splitlines()[0] == "w ← w − lr · ∂⟨2⟩/∂w = 1 − 0.25 · (-4) = 2"
 
 
 @given(w=st.floats(-3, 3), x=st.floats(-3, 3), lr=st.floats(1e-6, 10))
