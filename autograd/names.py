@@ -44,6 +44,7 @@ _ESCAPES = {c: f"\\{c}" for c in "#$%&_{} "} | {
     "<": "{<}",  # what follows < must not make it a tag
     "-": "{-}",
     "'": "’",
+    '"': "”",
 }
 
 

@@ -6,10 +6,12 @@ mpmath. Its derivatives are differences in 900 digits.
 
 import math
 import operator
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import inf, isfinite, nan
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -283,3 +285,138 @@ def programs(draw: Any, names: Sequence[str] = tuple(EXACT), steps: int = 14, le
             recorded.append((name, tuple(refs)))
             tape.append(op.evaluate(*operands))
     return Program(inputs, tuple(recorded))
+
+
+# Names, formulas and explanations
+
+# As people write them, and as nobody should.
+LABELS = (
+    "x",
+    "w_5",
+    "out_h1",
+    "a_1^{(2)}",
+    "δ",
+    "w_{jk}",
+    "alpha",
+    "w'",
+    "w^(2)",
+    "h#2",
+    "a b",
+    "a_b",
+    "lambda",
+    "exp",
+)
+LABELS += (
+    "$x$",
+    "\\frac{",
+    "\\input{x}",
+    "a&b",
+    "50%",
+    "#1",
+    "{",
+    "}",
+    "^",
+    "_",
+    "~",
+    "a__b",
+    "x^^2",
+    "w_jk^(2)",
+    "⟨1⟩",
+)
+LABELS += ("<b>&amp;</b>", "</script>", "<<table>>", '"];x[', "a|b", "\\n", "`", '"', "'", "\\\\", "\\", "[x]", "a\nb")
+LABELS += ("\x00", "\x1b[31m", "\ud800", "\udfff", "\u202ex", "\ufffe", "\u2028", "😀", "层", "x" * 500, "∂E/∂w")
+LABELS += (
+    "x²",
+    "é",
+    "e\u0301",
+    "ß",
+    "İ",
+    "ſ",
+    "1",
+    "٣",
+    "_1",
+    "sin",
+    "w_left",
+    "-",
+    "*",
+    "/",
+    "(",
+    ")",
+    "=",
+    ",",
+    "a\\\\b",
+)
+
+labels = st.one_of(st.sampled_from(LABELS), st.text(max_size=6), st.sampled_from(["", " ", "\t \n"]))
+
+
+def ordinary_points(op: Op, count: int = 2) -> st.SearchStrategy[tuple[float, ...]]:
+    """Operands of ordinary size at which the row is well conditioned: inside its domain, away from kinks."""
+    return st.tuples(*map(grid, intervals(op, count))).filter(lambda operands: _fits(op, operands))
+
+
+# Rows that join paths, and keep numbers small enough to go on with.
+JOINING = ("add", "sub", "mul", "tanh", "sin", "maximum", "sum", "dot", "affine", "mul", "hypot", "sigmoid")
+
+
+@st.composite
+def tangled_programs(draw: Any) -> Program:
+    """Random graphs whose steps take the latest results, so that many paths lead through them.
+
+    Hypothesis chooses no more than the seed: left to it, they come out small and plain."""
+    chance = Random(draw(st.integers(0, 10**9)))
+    steps = chance.randint(2, 16)
+    inputs = tuple([chance.randint(-128, 128) / 64 for _ in range(chance.randint(1, 3))])
+    tape, recorded = list(inputs), []
+    while len(recorded) < steps:
+        op = OPS[chance.choice(JOINING)]
+        latest = range(max(len(tape) - 3, 0), len(tape))
+        refs = [latest[-1], *chance.choices(latest, k=arity(op, chance.randint(1, 2)) - 1)]
+        operands = [tape[ref] for ref in refs]
+        if _fits(op, operands):
+            recorded.append((op.name, tuple(refs)))
+            tape.append(op.evaluate(*operands))
+    return Program(inputs, tuple(recorded))
+
+
+@st.composite
+def labelled_values(draw: Any, pool: Sequence[str] = ()) -> list[Value]:
+    """The tape of a random program, leaves first, whose last node is computed from all others but some leaves.
+
+    None, some or all of the nodes are labelled, labels are repeated or not. pool: the labels to draw from; by default
+    one of its own for each node, or a few for all of them."""
+    program = draw(
+        st.one_of(programs(least=6), tangled_programs(), tangled_programs()).filter(lambda program: program.steps)
+    )
+    tape = program.values()
+    used = {x for node in tape for x in node.parents}
+    ends = [node for node in tape if node.op is not None and node not in used]
+    if len(ends) > 1:
+        tape.append(Value.apply_op(OPS["sum"], ends))
+    own = [f"v{place}" for place in range(len(tape))]
+    labels = pool or draw(st.sampled_from([own, own, own, ["h", "h#2", "w"]]))
+    share = draw(st.sampled_from(["none", "few", "half", "half", "most", "all"]))
+    for place, node in enumerate(tape):
+        if draw(st.integers(0, 9)) < {"none": 0, "few": 2, "half": 5, "most": 8, "all": 10}[share]:
+            node.label = own[place] if labels is own else draw(st.sampled_from(labels))
+    return tape
+
+
+def equations(latex: str) -> list[str]:
+    """The parts of LaTeX between the marks of its lines and columns."""
+    inside = latex.removeprefix("\\begin{aligned}\n").removesuffix("\n\\end{aligned}")
+    if inside == latex:
+        return [latex]
+    return [part for line in inside.split(" \\\\\n") for part in line.split(" &", 1)]
+
+
+# Escapes and characters that are right in LaTeX, and that matplotlib does not read.
+_UNREAD = re.compile(r"\\[&#]|[\U00020000-\U0010ffff]")
+
+
+def typeset(latex: str) -> None:
+    """Set mathematics with matplotlib, part by part, as it knows no `aligned`. ValueError if it cannot be read."""
+    from matplotlib.mathtext import MathTextParser
+
+    for part in equations(latex):
+        MathTextParser("path").parse(f"${_UNREAD.sub('+', part)}$")

@@ -8,7 +8,7 @@ r"""Computation graphs in the DOT language.
 
 Labels are text. What they show is made visible and escaped here, and no name in DOT is made from one:
 
->>> _heading("a<b")
+>>> heading("a<b")
 '<TR><TD COLSPAN="2"><FONT POINT-SIZE="12"><B>a&lt;b</B></FONT></TD></TR>'
 """
 
@@ -27,6 +27,7 @@ from .outline import COUNTED, Arrow, Box, outline
 from .svg import Graph, encoded
 
 Drawable = Value | Iterable[Value]
+Attributes = dict[str, str]
 
 # Where an edge leaves a folded box, and where it enters one: the sides that face each other.
 DIRECTIONS = {"LR": ("e", "w"), "RL": ("w", "e"), "TB": ("s", "n"), "BT": ("n", "s")}
@@ -54,17 +55,71 @@ def draw(
     >>> draw(x * x).source.count("->")
     2
     """
-    roots = _roots(values)
+    return draw_marked(_roots(values), Marks(), expand=expand, depth=depth, max_nodes=max_nodes, direction=direction)
+
+
+class Marks:
+    """What a picture shows beyond the graph itself: here nothing, in paths.py the paths of a derivative."""
+
+    def label(self, node: Value) -> str:
+        """What a box is headed."""
+        return node.label
+
+    def box(self, box: Box, attributes: Attributes) -> Attributes:
+        """The attributes of a box, changed."""
+        return attributes
+
+    def arrow(self, arrow: Arrow) -> tuple[Attributes, str, str]:
+        """Further attributes of an arrow, what its label starts with, and what its title ends with."""
+        return {}, "", ""
+
+    @property
+    def legend(self) -> Attributes:
+        """Attributes of the whole."""
+        return {}
+
+
+def draw_marked(
+    roots: Sequence[Value],
+    marks: Marks,
+    *,
+    expand: bool = True,
+    depth: int | None = None,
+    max_nodes: int = 2000,
+    direction: str = "LR",
+) -> Graph:
+    """The graph behind the roots, with marks; options and errors as for draw."""
     if depth is not None and (not isinstance(depth, int) or depth < 0):
         raise ValueError(f"depth is a whole number of edges from the result, or None for all; got {depth!r}")
+    check(max_nodes, direction)
+    boxes, arrows = outline(roots, expand=expand, depth=depth, max_nodes=max_nodes)
+    names = " and ".join(name_of(root) for root in roots[:3]) + (" and others" if len(roots) > 3 else "")
+    title = f"Computation graph of {names}: {many(len(boxes), 'node')}, {many(len(arrows), 'edge')}"
+    graph = empty(title, direction, **({} if expand else {"splines": "line", "ranksep": "1.2"}))
+    _write_boxes(graph, boxes, roots, marks, 0)
+    _line_up(graph, arrows)
+    derivatives: dict[Value, list[float]] = {}  # all of a node's at once: an n-ary node has as many arrows
+    for arrow in arrows:
+        node = arrow.steps[0][0]
+        if len(arrow.steps) == 1 and node not in derivatives:
+            derivatives[node] = [derivative() for derivative in node.local_derivatives]
+        _write_arrow(
+            graph, arrow, derivatives.get(node, []), DIRECTIONS[direction], "label" if expand else "xlabel", marks
+        )
+    graph.attr(**marks.legend)
+    return graph
+
+
+def check(max_nodes: int, direction: str) -> None:
     if not isinstance(max_nodes, int) or max_nodes < 1:
         raise ValueError(f"max_nodes is a whole number from 1 up, got {max_nodes!r}")
     if direction not in DIRECTIONS:
         raise ValueError(f"direction is one of {', '.join(map(repr, DIRECTIONS))}; got {direction!r}")
-    boxes, arrows = outline(roots, expand=expand, depth=depth, max_nodes=max_nodes)
-    names = " and ".join(name_of(root) for root in roots[:3]) + (" and others" if len(roots) > 3 else "")
-    title = f"Computation graph of {names}: {_many(len(boxes), 'node')}, {_many(len(arrows), 'edge')}"
-    graph = Graph(
+
+
+def empty(title: str, direction: str, **attributes: str) -> Graph:
+    """A picture with nothing in it yet."""
+    return Graph(
         format="svg",
         graph_attr={
             "rankdir": direction,
@@ -75,21 +130,11 @@ def draw(
             "fontcolor": INK,
             "nodesep": "0.16",
             "ranksep": "0.4",
-            **({} if expand else {"splines": "line", "ranksep": "1.2"}),
+            **attributes,
         },
         node_attr={"fontname": FONT, "fontsize": "11", "width": "0", "height": "0", "margin": "0.1,0.05"},
         edge_attr={"fontname": FONT, "fontsize": "9", "fontcolor": INK, "color": GREY, "arrowsize": "0.6"},
     )
-    _write_boxes(graph, boxes, roots, 0)
-    _line_up(graph, arrows)
-    derivatives: dict[Value, list[float]] = {}  # all of a node's at once: an n-ary node has as many arrows
-    for arrow in arrows:
-        if arrow.merged == 1 and arrow.node not in derivatives:
-            derivatives[arrow.node] = [derivative() for derivative in arrow.node.local_derivatives]
-        _write_arrow(
-            graph, arrow, derivatives.get(arrow.node, []), DIRECTIONS[direction], "label" if expand else "xlabel"
-        )
-    return graph
 
 
 def _roots(values: Drawable) -> list[Value]:
@@ -102,14 +147,14 @@ def _roots(values: Drawable) -> list[Value]:
     return roots
 
 
-def _write_boxes(graph: Graph, boxes: Sequence[Box], roots: Sequence[Value], level: int) -> None:
+def _write_boxes(graph: Graph, boxes: Sequence[Box], roots: Sequence[Value], marks: Marks, level: int) -> None:
     """The boxes that lie in a cluster, those in its inner clusters in subgraphs of their own."""
     inner: dict[str, list[Box]] = {}
     for box in boxes:
         if len(box.clusters) > level:
             inner.setdefault(box.clusters[level], []).append(box)
         else:
-            _write_box(graph, box, roots)
+            _write_box(graph, box, roots, marks)
     for path, members in inner.items():
         with graph.subgraph(name=f"cluster {path}") as cluster:
             words = f"{path}: {census([node for box in members for node in box.nodes])}"
@@ -122,7 +167,7 @@ def _write_boxes(graph: Graph, boxes: Sequence[Box], roots: Sequence[Value], lev
                 penwidth="0.5",
                 tooltip=encoded(words),
             )
-            _write_boxes(cluster, members, roots, level + 1)
+            _write_boxes(cluster, members, roots, marks, level + 1)
 
 
 def _line_up(graph: Graph, arrows: Sequence[Arrow]) -> None:
@@ -146,41 +191,44 @@ def _line_up(graph: Graph, arrows: Sequence[Arrow]) -> None:
                 column.edge(above.name, below.name, style="invis")
 
 
-def _write_box(graph: Graph, box: Box, roots: Sequence[Value]) -> None:
+def _write_box(graph: Graph, box: Box, roots: Sequence[Value], marks: Marks) -> None:
     if box.path:
         role, words = "module", f"{box.path}: {census(box.nodes)}"
-        rows = [_heading(box.path), *(_line(part) for part in census(box.nodes).split(", "))]
+        rows = [heading(box.path), *(line(part) for part in census(box.nodes).split(", "))]
     else:
         node = box.nodes[0]
         role, words = role_of(node, roots), in_words(node, roots)
         op = node.op.symbol if node.op is not None else ""
-        heading = [_heading(node.label, op)] if node.label or op else []
-        rows = [*heading, _number("data", short(node.data)), _number("grad", _short_gradient(node))]
+        label = marks.label(node)
+        above = [heading(label, op)] if label or op else []
+        rows = [*above, _number("data", short(node.data)), _number("grad", _short_gradient(node))]
     if box.hidden:
         more = f"{box.hidden}" if box.hidden < COUNTED else f"over {COUNTED - 1}"
-        rows.append(_line(f"<I>… {more} more</I>"))
+        rows.append(line(f"<I>… {more} more</I>"))
         words += f"\nnodes that lead here from beyond the depth drawn: {more}"
-    table = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{"".join(rows)}</TABLE>'
-    graph.node(box.name, f"<{table}>", tooltip=encoded(words), **{"class": role}, **LOOKS[role].dot)
+    attributes = marks.box(box, {"tooltip": encoded(words), "class": role, **LOOKS[role].dot})
+    graph.node(box.name, table(rows), **attributes)
 
 
 def _write_arrow(
-    graph: Graph, arrow: Arrow, derivatives: Sequence[float], ports: tuple[str, str], labelled: str
+    graph: Graph, arrow: Arrow, derivatives: Sequence[float], ports: tuple[str, str], labelled: str, marks: Marks
 ) -> None:
     """`labelled`: a "label" has room of its own, for which dot puts a rank between every two; an "xlabel" has not."""
-    tail, head, node, slot, merged = arrow
-    attributes = {}
+    tail, head, steps = arrow
+    attributes: Attributes = {}
+    marked, before, after = marks.arrow(arrow)
     if tail.nodes[-1].op is not None:
         attributes["weight"] = "4"  # the path of the computation is drawn straight, leaves join from the side
     if tail.path or head.path:
         attributes |= {"tailport": ports[0], "headport": ports[1], "penwidth": "0.6", "arrowsize": "0.4"}
-    if merged > 1:
-        words = f"{merged} edges from {_name_of_box(tail)} to {_name_of_box(head)}"
-        attributes |= {"xlabel": f"×{merged}", "penwidth": "1.2"}
+    if len(steps) > 1:
+        words = f"{len(steps)} edges from {_name_of_box(tail)} to {_name_of_box(head)}"
+        attributes |= {"xlabel": f"×{len(steps)}", "penwidth": "1.2"}
     else:
+        node, slot = steps[0]
         operand, derivative = node.parents[slot], derivatives[slot]
         words = f"d {name_of(node)} / d {name_of(operand)} = {derivative!r}"
-        label = _text(short(derivative))
+        label = text(short(derivative))
         if operand.kind == CONSTANT:
             attributes["style"] = "dashed"
             if isnan(derivative):  # of x**2 by the 2, for one: nobody asks for it
@@ -188,10 +236,10 @@ def _write_arrow(
         if node.op is not None and not node.op.commutative and len(node.parents) > 1:
             name = slot_names(node.op, len(node.parents))[slot]
             words += f", operand {name} of {node.op.name}"
-            label = f"<I>{_text(name)}</I>: {label}"
+            label = f"<I>{text(name)}</I>: {label}"
         if not (tail.path or head.path):
-            attributes[labelled] = f"<{label}>"
-    graph.edge(tail.name, head.name, tooltip=encoded(words), **attributes)
+            attributes[labelled] = f"<{before}{label}>"
+    graph.edge(tail.name, head.name, tooltip=encoded(words + after), **attributes | marked)
 
 
 def role_of(node: Value, roots: Sequence[Value]) -> str:
@@ -244,13 +292,21 @@ def _gradient_in_words(node: Value) -> str:
         return "no gradient: it is constant"
     if node._grad is None:
         return "no gradient yet: no backward pass has reached it"
-    slope = node.grad
+    return f"gradient {slope_in_words(node.grad, name_of(node), 'the output')}"
+
+
+def slope_in_words(slope: float, node: str, output: str) -> str:
+    """What a derivative means.
+
+    >>> slope_in_words(-3.0, "x", "y")
+    '-3.0: raising x a little lowers y 3.0 times as much'
+    """
     if not isfinite(slope):
-        return f"gradient {slope!r}"
+        return repr(slope)
     if slope == 0:
-        return f"gradient {slope!r}: raising {name_of(node)} a little leaves the output as it is"
+        return f"{slope!r}: raising {node} a little leaves {output} as it is"
     moves = "raises" if slope > 0 else "lowers"
-    return f"gradient {slope!r}: raising {name_of(node)} a little {moves} the output {abs(slope)!r} times as much"
+    return f"{slope!r}: raising {node} a little {moves} {output} {abs(slope)!r} times as much"
 
 
 def _short_gradient(node: Value) -> str:
@@ -283,28 +339,33 @@ def census(nodes: Sequence[Value]) -> str:
     """
     parameters = sum(node.kind == PARAMETER for node in nodes)
     operations = sum(node.op is not None for node in nodes)
-    return f"{_many(parameters, 'parameter')}, {_many(operations, 'operation')}"
+    return f"{many(parameters, 'parameter')}, {many(operations, 'operation')}"
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _text(text: str) -> str:
-    return html.escape(text).replace("\\", "\\\\")
+def text(words: str) -> str:
+    """Words as they stand in an HTML-like label of DOT."""
+    return html.escape(words).replace("\\", "\\\\")
+
+
+def table(rows: Iterable[str]) -> str:
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="1">{"".join(rows)}</TABLE>>'
 
 
 def _name_of_box(box: Box) -> str:
     return box.path or name_of(box.nodes[0])
 
 
-def _heading(label: str, symbol: str = "") -> str:
-    name, operation = _text(one_line(label, LONGEST)), _text(visible(symbol))
+def heading(label: str, symbol: str = "") -> str:
+    name, operation = text(one_line(label, LONGEST)), text(visible(symbol))
     heading = f"<B>{name}</B> = {operation}" if name and operation else f"<B>{name or operation}</B>"
     return f'<TR><TD COLSPAN="2"><FONT POINT-SIZE="12">{heading}</FONT></TD></TR>'
 
 
-def _line(markup: str) -> str:
+def line(markup: str) -> str:
     return f'<TR><TD COLSPAN="2"><FONT POINT-SIZE="9">{markup}</FONT></TD></TR>'
 
 

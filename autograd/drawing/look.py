@@ -17,6 +17,10 @@ FONTS = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 GREY = "#808080"  # lines outside boxes: on white and on black alike
 SHADE = "#80808018"  # clusters: translucent, so that they darken with nesting, on any page
 INK = "#404040"  # text outside boxes
+# The paths of a derivative, in order: as light as each other, so that lines and text in them are read on white and on
+# black alike (WCAG AA); what tells them apart without colour is a number.
+COLOURS = ["#c15500", "#007bc0", "#008661", "#bc4e8b", "#8d7300", "#7f5ee0"]
+LEGIBLE = "#757575"  # text on the page itself
 
 
 class Look(NamedTuple):
@@ -43,6 +47,7 @@ LOOKS: dict[str, Look] = {
     "constant":  Look("note", "filled,dashed", "#ffffff #767676 #111111", "#1b1b1b #9a9a9a #e8e8e8"),
     "operation": Look("box", "filled,rounded", "#f0f0f0 #555555 #111111", "#333333 #a6a6a6 #f2f2f2"),
     "result":    Look("box", "filled,rounded", "#005c45 #005c45 #ffffff", "#7ddcbd #7ddcbd #00261c", "peripheries 2"),
+    "amplifier": Look("house", "filled", "#fff3a8 #7a6a00 #111111", "#4a4210 #e8d44d #fffbe0", "margin 0.02,0"),
     "module":    Look("folder", "filled", "#e0bcd0 #7d3a62 #111111", "#6b3a5c #e0a3c6 #fbeaf3"),
 }
 # fmt: on

@@ -5,7 +5,7 @@
 >>> picture = outline([(x * x).exp()])
 >>> [box.name for box in picture.boxes]
 ['v0', 'v1', 'v2']
->>> [(arrow.tail.name, arrow.head.name, arrow.slot) for arrow in picture.arrows]
+>>> [(arrow.tail.name, arrow.head.name, arrow.steps[0][1]) for arrow in picture.arrows]
 [('v0', 'v1', 0), ('v0', 'v1', 1), ('v1', 'v2', 0)]
 """
 
@@ -47,9 +47,7 @@ class Arrow(NamedTuple):
 
     tail: Box
     head: Box
-    node: Value  # the consumer
-    slot: int  # the operand's place in node.parents
-    merged: int  # how many arrows this one stands for; node and slot are those of the first
+    steps: list[tuple[Value, int]]  # the consumer and the operand's place in its parents, for each that it stands for
 
 
 class Outline(NamedTuple):
@@ -95,9 +93,9 @@ def outline(roots: Sequence[Value], *, expand: bool = True, depth: int | None = 
 
 def _too_large(size: str, max_nodes: int) -> ValueError:
     return ValueError(
-        f"the picture would have {size}, over the limit of max_nodes={max_nodes:,}. Right: draw(v, expand=False) folds "
-        "each neuron of a model to one box, draw(v, depth=3) shows what is near the result, draw(v, max_nodes=...) "
-        "raises the limit"
+        f"the picture would have {size}, over the limit of max_nodes={max_nodes:,}. Right: draw(..., expand=False) "
+        "folds each neuron of a model to one box, draw(..., depth=3) shows what is near the result, "
+        "draw(..., max_nodes=...) raises the limit"
     )
 
 
@@ -140,8 +138,7 @@ class _Boxes:
         for tail, node, slot in self.operands(box):
             if tail in shown:
                 pair = tail if tail.path or box.path else (tail, slot)
-                first = arrows.get(pair)
-                arrows[pair] = first._replace(merged=first.merged + 1) if first else Arrow(tail, box, node, slot, 1)
+                arrows.setdefault(pair, Arrow(tail, box, [])).steps.append((node, slot))
         return list(arrows.values())
 
     def count_behind(self, box: Box, shown: dict[Box, int]) -> int:

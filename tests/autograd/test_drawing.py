@@ -16,9 +16,10 @@ import autograd
 from autograd import OPS, Op, StaleGraphError, Value
 from autograd.drawing import RendererNotFoundError, draw, save_svg, svg as svg_module, to_svg
 from autograd.drawing.clusters import neurons, owner
-from autograd.drawing.dot import slot_names, visible
+from autograd.drawing.dot import slot_names
 from autograd.drawing.look import LOOKS
 from autograd.drawing.outline import outline
+from autograd.names import visible
 
 PROGRAM = svg_module._program()
 SVG = "{http://www.w3.org/2000/svg}"
