@@ -453,12 +453,12 @@ class Explanation:
         if n <= _LISTED:
             yield f"{n} paths, the largest first:" if n > 1 else "1 path:"
         else:
-            yield f"{_many(n).capitalize()} paths. The {_LISTED} largest:"
+            yield f"{counted(n).capitalize()} paths. The {_LISTED} largest:"
         yield from (f"  {path}" for path in shown)
         if n > _LISTED:
             share = f"{100 * self.share():.3g} % of the total" if self.total else "the total is 0"
             carried = six(fsum([path.product for path in shown]))
-            yield f"  They come to {carried}, {share}; {_many(n - _LISTED)} more are left."
+            yield f"  They come to {carried}, {share}; {counted(n - _LISTED)} more are left."
 
     def _made_up(self) -> list[tuple[Name, Expression]]:
         """The made-up names, and what they stand for in terms of their operands."""
@@ -503,10 +503,10 @@ def _wrapped(left: str, terms: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _many(n: int) -> str:
+def counted(n: int) -> str:
     """A number of any size for a sentence.
 
-    >>> _many(2**40), _many(2**1000)
+    >>> counted(2**40), counted(2**1000)
     ('1,099,511,627,776', 'about 1.07·10^301')
     """
     if n < 10**15:

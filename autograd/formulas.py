@@ -89,7 +89,7 @@ def aligned(equations: Sequence[str]) -> str:
 
     >>> print(aligned(["a &= b + c", "&= 3"]))
     \begin{aligned}
-    a &= b + c \\
+    a &= b + c \\[4pt]
     &= 3
     \end{aligned}
     >>> aligned(["a &= 3"])
@@ -97,7 +97,7 @@ def aligned(equations: Sequence[str]) -> str:
     """
     if len(equations) == 1:
         return equations[0].replace(" &= ", " = ", 1)
-    return "\n".join([r"\begin{aligned}", " \\\\\n".join(equations), r"\end{aligned}"])
+    return "\n".join([r"\begin{aligned}", " \\\\[4pt]\n".join(equations), r"\end{aligned}"])
 
 
 def partial(over: Name, under: Name) -> Name:

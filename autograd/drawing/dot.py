@@ -120,6 +120,7 @@ def check(max_nodes: int, direction: str) -> None:
 def empty(title: str, direction: str, **attributes: str) -> Graph:
     """A picture with nothing in it yet."""
     return Graph(
+        comment=title,
         format="svg",
         graph_attr={
             "rankdir": direction,
@@ -238,7 +239,8 @@ def _write_arrow(
             words += f", operand {name} of {node.op.name}"
             label = f"<I>{text(name)}</I>: {label}"
         if not (tail.path or head.path):
-            attributes[labelled] = f"<{before}{label}>"
+            between = "<BR/>" if before and labelled == "xlabel" else ""  # which is to be narrow, as it may lie on a box
+            attributes[labelled] = f"<{before}{between}{label}>"
     graph.edge(tail.name, head.name, tooltip=encoded(words + after), **attributes | marked)
 
 

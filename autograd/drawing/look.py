@@ -61,5 +61,6 @@ def night() -> str:
         rules.append(f"  .chainrule .{role} [stroke] {{ stroke: {line} }}")
         rules.append(f"  .chainrule .{role} [stroke]:not([fill=none]) {{ fill: {fill} }}")
         rules.append(f"  .chainrule .{role} text {{ fill: {ink} }}")
-    rules.append("  .chainrule :is(.edge, .cluster) text { fill: #d0d0d0; stroke: #111111c0 }")
+    rules.append("  .chainrule :is(.edge, .cluster) text { stroke: #111111c0 }")
+    rules.append(f"  .chainrule :is(.edge, .cluster) text[fill='{INK}'] {{ fill: #d0d0d0 }}")
     return "\n".join(["@media (prefers-color-scheme: dark) {", *rules, "}"])

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from ..explanation import Explanation, Path, _many
+from ..explanation import Explanation, Path, counted
 from ..floats import six
 from ..value import Value
 from .dot import Attributes, Marks, draw_marked, table, text
@@ -103,9 +103,9 @@ class _Paths(Marks):
             yield _line(f"<B>{_numeral(place)}</B>", str(path), COLOURS[place])
         count, total = self.explanation.path_count, six(self.explanation.total)
         if count > 1:
-            words = f"{self.explanation.partial(-1, 0).text} = {total}, the sum of {_many(count)} paths"
+            words = f"{self.explanation.partial(-1, 0).text} = {total}, the sum of {counted(count)} paths"
             if count > len(self.paths):
-                words += f": the {len(self.paths)} largest are drawn, {_many(count - len(self.paths))} more are not"
+                words += f": the {len(self.paths)} largest are drawn, {counted(count - len(self.paths))} more are not"
             yield _line("Σ", words, LEGIBLE)
 
 

@@ -52,6 +52,9 @@ class Graph(graphviz.Digraph):  # type: ignore[misc]  # graphviz has no types
     in Jupyter the DOT text is then shown.
     """
 
+    def __repr__(self) -> str:
+        return f"<{self.comment}>"
+
     def _repr_mimebundle_(
         self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None, **options: Any
     ) -> dict[str, bytes | str]:

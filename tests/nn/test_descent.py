@@ -26,7 +26,7 @@ def test_the_line_as_a_textbook_writes_it():
     assert (blank, "\n".join(rest)) == ("", str(update.explanation))
     assert update.latex.splitlines()[1] == (
         r"w_{5} \leftarrow w_{5} - \eta \cdot \frac{\partial E}{\partial w_{5}} "
-        r"&= 0.4 - 0.5 \cdot 0.0812810 = 0.359360 \\"
+        r"&= 0.4 - 0.5 \cdot 0.0812810 = 0.359360 \\[4pt]"
     )
     assert update._repr_latex_() == rf"$\displaystyle {update.latex}$"
 
