@@ -9,6 +9,7 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from math import inf, isfinite, nan
 from random import Random
@@ -402,12 +403,16 @@ def labelled_values(draw: Any, pool: Sequence[str] = ()) -> list[Value]:
     return tape
 
 
+# The marks between lines, with or without a gap below, and those between columns.
+_LINES, _COLUMNS = re.compile(r" ?\\\\(?:\[\w+\])?\n"), re.compile(r" ?(?<!\\)&")
+
+
 def equations(latex: str) -> list[str]:
-    """The parts of LaTeX between the marks of its lines and columns."""
+    """The parts of LaTeX between the marks of its lines and columns; those of one line are two."""
     inside = latex.removeprefix("\\begin{aligned}\n").removesuffix("\n\\end{aligned}")
     if inside == latex:
         return [latex]
-    return [part for line in inside.split(" \\\\\n") for part in line.split(" &", 1)]
+    return [part.strip() for line in _LINES.split(inside) for part in _COLUMNS.split(line, maxsplit=1)]
 
 
 # Escapes and characters that are right in LaTeX, and that matplotlib does not read.
@@ -415,8 +420,16 @@ _UNREAD = re.compile(r"\\[&#]|[\U00020000-\U0010ffff]")
 
 
 def typeset(latex: str) -> None:
-    """Set mathematics with matplotlib, part by part, as it knows no `aligned`. ValueError if it cannot be read."""
+    """Set mathematics with matplotlib, part by part, as it knows no `aligned`. ValueError if it cannot be read.
+
+    It takes a second for a hundred operations, and far longer for fractions in fractions."""
+    for part in equations(latex):
+        _set(part)
+
+
+@cache
+def _set(part: str) -> None:
     from matplotlib.mathtext import MathTextParser
 
-    for part in equations(latex):
+    if part:
         MathTextParser("path").parse(f"${_UNREAD.sub('+', part)}$")

@@ -239,7 +239,7 @@ def _write_arrow(
             words += f", operand {name} of {node.op.name}"
             label = f"<I>{text(name)}</I>: {label}"
         if not (tail.path or head.path):
-            between = "<BR/>" if before and labelled == "xlabel" else ""  # which is to be narrow, as it may lie on a box
+            between = "<BR/>" if before and labelled == "xlabel" else ""  # narrow, as it may lie on a box
             attributes[labelled] = f"<{before}{between}{label}>"
     graph.edge(tail.name, head.name, tooltip=encoded(words + after), **attributes | marked)
 

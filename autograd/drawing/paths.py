@@ -96,11 +96,11 @@ class _Paths(Marks):
 
     @property
     def legend(self) -> Attributes:
-        return {"label": table(self._lines()), "labelloc": "b"}
+        return {"label": table(self._lines()), "labelloc": "b", "labeljust": "l"}  # in sight where a page scrolls
 
     def _lines(self) -> Iterator[str]:
         for place, path in enumerate(self.paths):
-            yield _line(f"<B>{_numeral(place)}</B>", str(path), COLOURS[place])
+            yield _line(f"<B>{_numeral(place)}&#160;</B>", str(path), COLOURS[place])
         count, total = self.explanation.path_count, six(self.explanation.total)
         if count > 1:
             words = f"{self.explanation.partial(-1, 0).text} = {total}, the sum of {counted(count)} paths"

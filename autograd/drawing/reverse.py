@@ -56,7 +56,7 @@ def _drawn(skeleton: Skeleton, direction: str) -> Graph:
     arriving = Counter(tail for found in ways for tail in found)
     title = f"Reverse pass from {output}: {many(len(nodes), 'derivative')}, {many(sum(map(len, ways)), 'arrow')}"
     caption = "A box is the sum of what arrives. An arrow, or a pointed box on it, multiplies by what it says."
-    graph = empty(title, direction, label=caption, labelloc="b", fontcolor=LEGIBLE)
+    graph = empty(title, direction, label=caption, labelloc="b", labeljust="l", fontcolor=LEGIBLE)
     for place, (node, name, g) in enumerate(zip(nodes, called, cotangents, strict=True)):
         above = f"∂{one_line(output, _OUTPUT)}/∂"
         rows = [heading(above + one_line(name.text, LONGEST - len(above))), _number(g)]
