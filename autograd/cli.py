@@ -116,11 +116,12 @@ def explain(args: argparse.Namespace) -> None:
     names = _evaluated(args)
     result = list(names.values())[-1]
     if args.wrt not in names:
-        close = "".join(f"did you mean {name!r}? " for name in get_close_matches(args.wrt, names, n=1))
-        raise CommandError(f"--wrt {args.wrt}: no such name in the statements; {close}There are {', '.join(names)}")
+        close = "".join(f"; did you mean {name!r}?" for name in get_close_matches(args.wrt, names, n=1))
+        some = ", ".join([*names][:10]) + ", …" * (len(names) > 10)
+        raise CommandError(f"--wrt {args.wrt}: expected one of the names {some}{close}")
     last, wrt = list(names)[-1], names[args.wrt]
     if result.op is None or wrt not in topological_order(result):
-        reason = "is a plain number" if result.op is None else f"does not depend on {args.wrt}"
+        reason = "has no operation in it" if result.op is None else f"does not depend on {args.wrt}"
         raise CommandError(f"--wrt {args.wrt}: {last}, the last of the statements, {reason}")
     explanation = explain(result, wrt)
     text = explanation.latex if args.latex else str(explanation)

@@ -71,10 +71,10 @@ def test_a_picture_to_stdout(tmp_path: Path):
     ("argv", "expected"),
     [
         (["y = x**2", "x=2"], "the following arguments are required: --wrt"),
-        (["y = x**2", "x=2", "--wrt", "xx"], "no such name in the statements; did you mean 'x'? There are x, y"),
+        (["y = x**2", "x=2", "--wrt", "xx"], "--wrt xx: expected one of the names x, y; did you mean 'x'?"),
         (["y = x**2; z = 3*a", "x=2", "a=1", "--wrt", "x"], "z, the last of the statements, does not depend on x"),
-        (["y = x**2; z = 3", "x=2", "--wrt", "x"], "z, the last of the statements, is a plain number"),
-        (["y = x**2; x", "x=2", "--wrt", "x"], "x, the last of the statements, is a plain number"),
+        (["y = x**2; z = 3", "x=2", "--wrt", "x"], "z, the last of the statements, has no operation in it"),
+        (["y = x**2; x", "x=2", "--wrt", "x"], "x, the last of the statements, has no operation in it"),
         (["y = x**", "x=2", "--wrt", "x"], "column"),
         (["y = x**2", "x=2", "--wrt", "x", "-o", "a.jpg"], "expected a name that ends in .svg, .png, .dot"),
         (["y = x**2", "x=2", "--wrt", "x", "-o", "no/such/folder.svg"], "cannot be written"),
