@@ -2,7 +2,7 @@
 
     Skeleton(output, *wrts)  the named nodes on the way, the derivative of each by the one before
     Chain(output, wrt)       the same for one derivative, with all its paths: counted, and the largest first
-    differentiate(...)       one derivative by the chain rule, in whatever interpreter: floats, symbols
+    differentiate(...)       derivatives by the chain rule, in whatever interpreter: floats, symbols
 
 Where nodes on the way are labelled, the others are contracted: their local derivatives are multiplied and
 summed. Where none is, every node counts.
@@ -29,7 +29,7 @@ from .graph import sort
 from .value import Value, refuse_stale_graph
 
 _STEPS = 20_000_000  # of contraction: some ten seconds
-_IMPOSSIBLE = 1e15  # stands for the logarithm of 0: no sum of logarithms comes near
+_IMPOSSIBLE = 2200.0  # times the number of nodes, stands for the logarithm of 0: no sum of logarithms comes near
 
 
 class Edge(NamedTuple):
@@ -123,7 +123,7 @@ class Skeleton:
         head, tail = self.nodes[edge.head], self.nodes[edge.tail]
         if edge.slot is not None:
             return {(head, edge.slot)}
-        inside, found = contracted(head, tail, self.is_named), set[tuple[Value, int]]()
+        inside, found = contracted(head, self.is_named), set[tuple[Value, int]]()
         leading = {tail}
         for node in inside:
             for slot, x in enumerate(node.parents):
@@ -219,7 +219,8 @@ class Chain(Skeleton):
 
     @cached_property
     def _logarithms(self) -> "array[float]":
-        return array("d", map(_logarithm, self._derivatives))
+        impossible = _IMPOSSIBLE * len(self.nodes)
+        return array("d", [_logarithm(derivative, impossible) for derivative in self._derivatives])
 
     def largest_paths(self) -> Iterator[tuple[Edge, ...]]:
         """Every path as its edges, output first, the largest |product| first. None is enumerated before it is its turn.
@@ -330,13 +331,16 @@ def between(output: Value, *wrts: Value) -> list[Value]:
     return [node for node in leaves + inner if node in needed]
 
 
-def differentiate(head: Value, tail: Value, inside: Sequence[Value], evaluated: Callable[[Value], Any]) -> Any:
-    """d(head)/d(tail) by the chain rule, over the paths that lead through the nodes `inside`, head included.
+def differentiate(
+    head: Value, tails: Sequence[Value], inside: Sequence[Value], evaluated: Callable[[Value], Any]
+) -> list[Any]:
+    """d(head)/d(tail) for each of tails by the chain rule, over the paths that lead through the nodes `inside`, head
+    included.
 
     `inside` has operands before results; evaluated(node) is what the interpreter has for a node's result.
     """
     cotangents: dict[Value, Any] = {head: 1.0}
-    on_the_way = {*inside, tail}
+    on_the_way = {*inside, *tails}
     for node in reversed(inside):
         g = cotangents.pop(node, None)
         if g is None or node.op is None:
@@ -345,21 +349,21 @@ def differentiate(head: Value, tail: Value, inside: Sequence[Value], evaluated: 
         for x, d in zip(node.parents, derivatives, strict=True):
             if x in on_the_way:
                 cotangents[x] = g * d + cotangents[x] if x in cotangents else g * d
-    return cotangents.get(tail, 0.0)
+    return [cotangents.get(tail, 0.0) for tail in tails]
 
 
-def contracted(head: Value, tail: Value, is_named: Callable[[Value], bool], most: int = 1_000_000) -> list[Value]:
+def contracted(head: Value, is_named: Callable[[Value], bool], most: int = 1_000_000) -> list[Value]:
     """The nodes without a name that head is computed from, as far as those with one, and head; operands first.
 
     ValueError if they are more than `most`.
     """
     inside: list[Value] = []
-    done, waiting = {tail}, [head]
+    done, waiting = set[Value](), [head]
     while waiting:
         node = waiting[-1]
         operands = [x for x in node.parents if x.op is not None and x not in done and not is_named(x)]
         if len(done) > most:
-            raise ValueError(f"more than {most:,} nodes without a name between {head!r} and {tail!r}")
+            raise ValueError(f"{head!r} is computed from more than {most:,} nodes without a name")
         if operands:
             waiting += operands
             continue
@@ -378,8 +382,9 @@ def product(factors: Sequence[float]) -> float:
     """
     mantissa, exponent = 1.0, 0
     for factor in factors:
-        mantissa, shift = frexp(mantissa * factor)
-        exponent += shift
+        own, shift = frexp(factor)
+        mantissa, more = frexp(mantissa * own)
+        exponent += shift + more
     try:
         return ldexp(mantissa, exponent)
     except OverflowError:
@@ -392,10 +397,10 @@ def _derivatives(node: Value) -> Sequence[float]:
     return derivatives
 
 
-def _logarithm(derivative: float) -> float:
+def _logarithm(derivative: float, impossible: float) -> float:
     """log2 |derivative|, finite for every number. What is not a number comes first: it is what the reader looks for."""
     if isnan(derivative):
-        return 2 * _IMPOSSIBLE
+        return 2 * impossible
     if derivative in (inf, -inf):
-        return _IMPOSSIBLE
-    return log2(abs(derivative)) if derivative else -_IMPOSSIBLE
+        return impossible
+    return log2(abs(derivative)) if derivative else -impossible

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 from .chain import Chain, Edge, product
 from .expressions import LATEX, TEXT, Expression, Style, written
 from .floats import six
-from .formulas import aligned, atom, partial, rule
+from .formulas import aligned, in_terms_of, partial, rule
 from .names import Name, Names, one_line
 from .value import CONSTANT, Value
 
@@ -461,11 +461,9 @@ class Explanation:
             yield f"  They come to {carried}, {share}; {counted(n - _LISTED)} more are left."
 
     def _made_up(self) -> list[tuple[Name, Expression]]:
-        """The made-up names, and what they stand for in terms of their operands."""
-        if self.chain.contracted:
-            return []
+        """The made-up names, and what they stand for in terms of the other names."""
         return [
-            (self.names[node], Expression.apply_op(node.op, [atom(x, self.names) for x in node.parents]))
+            (self.names[node], in_terms_of(node, self.chain.is_named, self.names))
             for node in self.names.unlabelled[:_SHOWN]
             if node.op is not None
         ]

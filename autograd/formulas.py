@@ -3,6 +3,7 @@ r"""Formulas: what a node computes, and its derivatives, written with the labels
     formula(v)                   the expression of a node
     derivative_formula(v, wrt)   the symbolic derivative, simplified
     rule(head, tail, ...)        one local derivative, as the factors of an explanation show it
+    in_terms_of(head, ...)       a node in terms of the nodes with names
 
 All are the table, interpreted on symbols (expressions.py). A labelled result that is used more than once
 stands by its label and is defined below; what has no label and is used more than once gets a name.
@@ -30,13 +31,13 @@ from math import isclose, isnan
 from .chain import between, contracted, differentiate
 from .expressions import Expression, Simplified, applied, number, symbol
 from .graph import sort
-from .names import Name, Names
+from .names import Name, Names, latex
 from .ops import Op
 from .value import CONSTANT, Value
 
 _LONG = 3  # operations: what takes fewer is written out each time
 _NESTED = 20  # brackets in brackets: what is nested deeper gets a name
-_RULE = 200  # nodes: a longer rule explains nothing
+_LEGIBLE = 100  # operations: what is longer explains nothing
 
 
 class Formula:
@@ -148,13 +149,13 @@ def derivative_formula(v: Value, wrt: Value, *, max_nodes: int = 2000) -> Formul
     for node in nodes:
         symbols.enter(node, lambda op, xs: Simplified.apply_op(op, [Simplified(x) for x in xs]).expression)
     try:
-        derivative = differentiate(v, wrt, inside, lambda node: Simplified(symbols.found[node]))
+        (derivative,) = differentiate(v, [wrt], inside, lambda node: Simplified(symbols.found[node]))
     except TypeError as error:
         raise ValueError(
             f"an operation's partials work on floats only ({error}); wrong: math.exp(x); right: autograd.exp(x)"
         ) from error
     found = symbols.formula(partial(names[v], names[wrt]), _expression(derivative))
-    expected = differentiate(v, wrt, inside, lambda node: node.data)
+    (expected,) = differentiate(v, [wrt], inside, lambda node: node.data)
     if not isclose(found.value, expected, rel_tol=1e-6, abs_tol=1e-9) and not (isnan(found.value) and isnan(expected)):
         found.notes.append(
             f"here this comes to {found.value:.6g}, and the reverse pass gives {expected:.6g}: "
@@ -166,12 +167,15 @@ def derivative_formula(v: Value, wrt: Value, *, max_nodes: int = 2000) -> Formul
 def rule(head: Value, tail: Value, is_atom: Callable[[Value], bool], names: Names) -> Expression | None:
     """d(head)/d(tail) over the paths through nodes that are no atoms, in terms of the atoms.
 
-    None if many nodes lie in between, or an operation whose partials work on floats only.
+    None if it is too long to read, or if an operation's partials work on floats only.
     """
-    try:
-        inside = contracted(head, tail, is_atom, _RULE)
-    except ValueError:
-        return None
+    return rules(head, [tail], is_atom, names)[0]
+
+
+def rules(
+    head: Value, tails: Sequence[Value], is_atom: Callable[[Value], bool], names: Names
+) -> list[Expression | None]:
+    """rule(head, tail) for each of tails, in one pass."""
     found: dict[Value, Simplified] = {}
 
     def evaluated(node: Value) -> Simplified:
@@ -180,12 +184,36 @@ def rule(head: Value, tail: Value, is_atom: Callable[[Value], bool], names: Name
         return found[node]
 
     try:
+        inside = contracted(head, is_atom, _LEGIBLE)
         for node in inside[:-1]:
             if node.op is not None:
                 found[node] = Simplified.apply_op(node.op, [evaluated(x) for x in node.parents])
-        return _expression(differentiate(head, tail, inside, evaluated))
-    except TypeError:
-        return None
+        derivatives = [_expression(d) for d in differentiate(head, tails, inside, evaluated)]
+    except (ValueError, TypeError):
+        return [None] * len(tails)
+    return [derivative if derivative.weight <= _LEGIBLE else None for derivative in derivatives]
+
+
+def in_terms_of(head: Value, is_atom: Callable[[Value], bool], names: Names) -> Expression:
+    """What a node is computed as from the atoms: its operation with its operands left out, if that is too long to read.
+
+    A leaf is its own name.
+    """
+    if head.op is None:
+        return atom(head, names)
+    name = head.op.name
+    too_long = symbol(Name(name, f"{name}(…)", rf"{latex(name)}(\cdots)"), head.data)
+    try:
+        inside = contracted(head, is_atom, _LEGIBLE)
+    except ValueError:
+        return too_long
+    found: dict[Value, Expression] = {}
+    for node in inside:
+        if node.op is not None:
+            found[node] = Expression.apply_op(
+                node.op, [found[x] if x in found else atom(x, names) for x in node.parents]
+            )
+    return found[head] if found[head].weight <= _LEGIBLE else too_long
 
 
 class _Symbols:

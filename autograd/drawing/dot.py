@@ -259,7 +259,7 @@ def role_of(node: Value, roots: Sequence[Value]) -> str:
 
 def name_of(node: Value) -> str:
     """What a sentence calls a node: its label, else the number of a constant, the operation, or the role."""
-    if node.label:
+    if node.label.strip():
         return one_line(node.label, LONGEST)
     if node.op is not None:
         return node.op.name

@@ -17,7 +17,7 @@ from ..value import Value
 from .clusters import enclosing, neurons
 
 COUNTED = 1000  # what a cut hides is counted up to here, since every cut has to be walked behind
-_ARROWS = 10  # so many arrows a box are laid out in reasonable time
+ARROWS = 10  # so many arrows a box are laid out in reasonable time
 
 
 class Box:
@@ -86,8 +86,8 @@ def outline(roots: Sequence[Value], *, expand: bool = True, depth: int | None = 
         if distance[box] == depth:
             box.hidden = graph.count_behind(box, distance)
         arrows += graph.arrows_into(box, distance)
-        if len(arrows) > _ARROWS * max_nodes:
-            raise _too_large(f"{len(reached):,} nodes with more than {_ARROWS * max_nodes:,} edges", max_nodes)
+        if len(arrows) > ARROWS * max_nodes:
+            raise _too_large(f"{len(reached):,} nodes with more than {ARROWS * max_nodes:,} edges", max_nodes)
     return Outline(reached, arrows)
 
 
