@@ -128,7 +128,7 @@ def _binds(x: Expression) -> int:
     return _BINDING[x.op.operator][0] if x.op is not None and x.op.operator in _BINDING else 6
 
 
-# Simplifying. Sums and products are taken apart into {term: coefficient} and {factor: exponent}, put
+# Simplifying. Sums and products are taken apart into terms with coefficients and {factor: exponent}, put
 # together, and written again with the rows of Python's operators.
 
 _ROWS = {op.operator: op for op in OPS.values() if op.operator}
@@ -173,9 +173,13 @@ def _operator(x: Expression) -> str:
     return x.op.operator if x.op is not None and x.parts <= _PARTS else ""
 
 
-def _terms(x: Expression) -> dict[Expression, float]:
-    """A sum as {term: coefficient}; the term of a number is ONE."""
-    terms: dict[Expression, float] = {}
+# {its factors, in whatever order: (a term, its coefficient)}
+_Terms = dict[frozenset[tuple[Expression, float]], tuple[Expression, float]]
+
+
+def _terms(x: Expression) -> _Terms:
+    """A sum, taken apart; the term of a number is ONE."""
+    terms: _Terms = {}
     waiting = [(x, 1.0)]
     while waiting:
         x, sign = waiting.pop()
@@ -184,9 +188,13 @@ def _terms(x: Expression) -> dict[Expression, float]:
             waiting += [(x.operands[1], sign if operator == "add" else -sign), (x.operands[0], sign)]
         else:
             coefficient, powers = _factors(x)
-            term = _product(1.0, powers)
-            terms[term] = terms.get(term, 0.0) + sign * coefficient
+            _collect(terms, frozenset(powers.items()), _product(1.0, powers), sign * coefficient)
     return terms
+
+
+def _collect(terms: _Terms, factors: frozenset[tuple[Expression, float]], term: Expression, c: float) -> None:
+    alike, before = terms.get(factors, (term, 0.0))
+    terms[factors] = alike, before + c
 
 
 def _factors(x: Expression) -> tuple[float, dict[Expression, float]]:
@@ -207,11 +215,11 @@ def _factors(x: Expression) -> tuple[float, dict[Expression, float]]:
             waiting.append((x.operands[0], exponent * x.operands[1].value))
         else:
             powers[x] = powers.get(x, 0.0) + exponent
-    return coefficient, powers
+    return coefficient, {x: n for x, n in powers.items() if n}
 
 
-def _sum(terms: dict[Expression, float]) -> Expression:
-    kept = [(term, c) for term, c in terms.items() if c]
+def _sum(terms: _Terms) -> Expression:
+    kept = [(term, c) for term, c in terms.values() if c]
     if not kept:
         return ZERO
     term, c = kept.pop(next((i for i, (_, c) in enumerate(kept) if c > 0), 0))  # 1 - x, not -x + 1
@@ -229,7 +237,7 @@ def _scaled(c: float, term: Expression) -> Expression:
 def _product(coefficient: float, powers: dict[Expression, float]) -> Expression:
     if coefficient == 0:
         return ZERO
-    if not powers:
+    if not any(powers.values()):
         return number(coefficient)
     above = [_power(x, n) for x, n in powers.items() if n > 0]
     below = [_power(x, -n) for x, n in powers.items() if n < 0]
@@ -260,8 +268,8 @@ def _power(x: Expression, exponent: float) -> Expression:
 
 def _add(x: Expression, y: Expression, sign: float = 1.0) -> Expression:
     terms = _terms(x)
-    for term, c in _terms(y).items():
-        terms[term] = terms.get(term, 0.0) + sign * c
+    for factors, (term, c) in _terms(y).items():
+        _collect(terms, factors, term, sign * c)
     return _sum(terms)
 
 
@@ -341,7 +349,7 @@ class _Template:
 
 def _needed(op: Op, slot: int, before: str, after: str) -> int:
     if re.search(r"([{(\[|,<>=] ?|floor |ceil )$", before) and re.match(r" ?([})\]|,<>=](?!\^)|\\r)", after):
-        return 0
+        return int(before.rstrip()[-1] in "<>=" or after.lstrip()[0] in "<>=")
     if op.operator in _BINDING:
         return _BINDING[op.operator][1 + slot]
     return 1 if before.endswith("+ ") and re.match(r"[})\]|,]", after) else 6
@@ -399,7 +407,7 @@ def _code_number(x: float) -> str:
 
 
 def _text_number(x: float) -> str:
-    return f"{x:.6g}" if x >= 0 else f"−{-x:.6g}"
+    return re.sub("^-", "−", f"{x:.6g}")
 
 
 def _latex_digits(text: str) -> str:

@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from math import isclose, isnan
 
 from .chain import between, contracted, differentiate
-from .expressions import Expression, Simplified, applied, number, symbol
+from .expressions import Expression, Simplified, applied, number, simplified, symbol
 from .graph import sort
 from .names import Name, Names, latex
 from .ops import Op
@@ -128,7 +128,7 @@ def formula(v: Value, *, max_nodes: int = 2000) -> Formula:
     symbols = _Symbols(names, None)
     for node in nodes:
         symbols.enter(node, Expression.apply_op)
-    return symbols.formula(names[v], symbols.wholes[v])
+    return symbols.formula(names[v], symbols.wholes[v], applied)
 
 
 def derivative_formula(v: Value, wrt: Value, *, max_nodes: int = 2000) -> Formula:
@@ -154,7 +154,7 @@ def derivative_formula(v: Value, wrt: Value, *, max_nodes: int = 2000) -> Formul
         raise ValueError(
             f"an operation's partials work on floats only ({error}); wrong: math.exp(x); right: autograd.exp(x)"
         ) from error
-    found = symbols.formula(partial(names[v], names[wrt]), _expression(derivative))
+    found = symbols.formula(partial(names[v], names[wrt]), _expression(derivative), simplified)
     (expected,) = differentiate(v, [wrt], inside, lambda node: node.data)
     if not isclose(found.value, expected, rel_tol=1e-6, abs_tol=1e-9) and not (isnan(found.value) and isnan(expected)):
         found.notes.append(
@@ -237,7 +237,7 @@ class _Symbols:
         else:
             self.found[node] = self.wholes[node]
 
-    def formula(self, left: Name, root: Expression) -> Formula:
+    def formula(self, left: Name, root: Expression, apply: Callable[[Op, list[Expression]], Expression]) -> Formula:
         """The equation, once it is settled what is named and what is written out."""
         wholes = {self.found[node]: whole for node, whole in self.wholes.items() if self.found[node] is not whole}
         order = _operands_first(root, wholes)
@@ -254,13 +254,28 @@ class _Symbols:
             elif x.op is None:
                 written[x] = x
             else:
-                whole = applied(x.op, [written[y] for y in x.operands])
+                whole = apply(x.op, [written[y] for y in x.operands])
                 keep = x is not root and (x in named or whole.depth > _NESTED)
                 if keep:
                     name = self.names.make_up()
                     definitions[name] = whole
                 written[x] = symbol(name, x.value) if keep else whole
-        return Formula(left, written[root], definitions, [*self.notes, *self.names.notes])
+        used = _names_in(written[root], definitions)  # simplified, it may do without some
+        kept = {name: whole for name, whole in definitions.items() if name in used}
+        return Formula(left, written[root], kept, [*self.notes, *self.names.notes])
+
+
+def _names_in(x: Expression, definitions: dict[Name, Expression]) -> set[Name]:
+    seen, names, waiting = {x}, set[Name](), [x]
+    while waiting:
+        x = waiting.pop()
+        below = list(x.operands)
+        if x.name is not None:
+            names.add(x.name)
+            below += [definitions[x.name]] if x.name in definitions else []
+        waiting += [y for y in below if y not in seen]
+        seen.update(below)
+    return names
 
 
 def _operands_first(root: Expression, wholes: dict[Expression, Expression]) -> list[Expression]:

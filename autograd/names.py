@@ -45,6 +45,7 @@ _ESCAPES = {c: f"\\{c}" for c in "#$%&_{} "} | {
     "-": "{-}",
     "'": "’",
     '"': "”",
+    "`": "‘",
 }
 
 
@@ -62,7 +63,7 @@ class Names:
     def __init__(self) -> None:
         self._names: dict[Value, Name] = {}
         self.unlabelled: list[Value] = []  # those with a made-up name
-        self._taken: set[str] = set()
+        self._codes, self._texts, self._latex = _Distinct("{}__{}"), _Distinct("{}#{}"), _Distinct(r"{{{}}}_{{\#{}}}")
         self._repeated: dict[str, list[str]] = {}
         self._made_up = 0
 
@@ -76,28 +77,21 @@ class Names:
     def make_up(self) -> Name:
         """A name that is no label and no other made-up name."""
         self._made_up += 1
-        while {f"_{self._made_up}", f"⟨{self._made_up}⟩"} & self._taken:
+        while f"_{self._made_up}" in self._codes or f"⟨{self._made_up}⟩" in self._texts:
             self._made_up += 1
         n = self._made_up
-        return self._take(Name(f"_{n}", f"⟨{n}⟩", rf"\langle {n} \rangle"))
+        name = Name(f"_{n}", f"⟨{n}⟩", rf"\langle {n} \rangle")
+        return Name(self._codes.take(name.code), self._texts.take(name.text), self._latex.take(name.latex))
 
     def _labelled(self, label: str) -> Name:
         text = one_line(label, LONGEST)
         code = unicodedata.normalize("NFKC", text)
         if not code.isidentifier() or iskeyword(code):
             code = "_" * (not re.match(r"[^\W\d]", code)) + re.sub(r"\W", "_", code, flags=re.ASCII)
-            code += "_" * iskeyword(code)
-        if not {text, code} & self._taken:
-            return self._take(Name(code, text, latex(text)))
-        alike = self._repeated.setdefault(text, [text])
-        n = len(alike) + 1
-        while {f"{text}#{n}", f"{code}__{n}"} & self._taken:
-            n += 1
-        alike.append(f"{text}#{n}")
-        return self._take(Name(f"{code}__{n}", f"{text}#{n}", rf"{{{latex(text)}}}_{{\#{n}}}"))
-
-    def _take(self, name: Name) -> Name:
-        self._taken |= {name.code, name.text}
+        code += "_" * (iskeyword(code) or code in ("inf", "nan"))  # which are numbers
+        name = Name(self._codes.take(code), self._texts.take(text), self._latex.take(latex(text)))
+        if name.text != text:
+            self._repeated.setdefault(text, [text]).append(name.text)
         return name
 
     @property
@@ -111,6 +105,25 @@ class Names:
             are = "and so on are names" if self._made_up > 1 else "is a name"
             alike.append(f"⟨1⟩ {are} made up for want of a label")
         return alike
+
+
+class _Distinct:
+    """Texts that are all different: one that is taken gets a number."""
+
+    def __init__(self, numbered: str) -> None:
+        self._numbered = numbered
+        self._times: dict[str, int] = {}  # how often each was asked for
+
+    def __contains__(self, text: str) -> bool:
+        return text in self._times
+
+    def take(self, text: str) -> str:
+        found = text
+        while found in self._times:
+            self._times[text] += 1
+            found = self._numbered.format(text, self._times[text])
+        self._times[found] = 1
+        return found
 
 
 def visible(text: str, keep: str = "") -> str:
