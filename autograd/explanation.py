@@ -24,7 +24,7 @@ from math import floor, fsum, isfinite, log10, nan
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from .chain import Chain, Edge, product
-from .expressions import LATEX, TEXT, Expression, Style, written
+from .expressions import LATEX, TEXT, Expression, Style, number, written
 from .floats import six
 from .formulas import aligned, in_terms_of, partial, rule
 from .names import Name, Names, one_line
@@ -420,16 +420,17 @@ class Explanation:
 
     def __str__(self) -> str:
         levels, more = self._levels
-        blocks = ["\n".join(map(str, levels[1:])), "\n".join(map(str, self._rules[:_RULES]))]
+        first, *rest = map(str, levels)
+        blocks = [first, "\n".join(rest), "\n".join(map(str, self._rules[:_RULES]))]
         if len(self._rules) > _RULES:
-            blocks[1] += f"\n… and {len(self._rules) - _RULES} more local derivatives"
+            blocks[2] += f"\n… and {len(self._rules) - _RULES} more local derivatives"
         if more:
-            blocks[0] += "\n… and so on: `.factored.totals` has the next ones, each with its own `.totals`"
+            blocks[1] += "\n… and so on: `.factored.totals` has the next ones, each with its own `.totals`"
         if self.path_count > 1:
             blocks.append(str(self.paths))
         made_up = [one_line(f"{name.text} = {meaning}", _WIDTH) for name, meaning in self._made_up()]
         blocks.append("\n".join([*made_up, *(f"({note})" for note in self.notes)]))
-        return "\n\n".join([str(self.factored), *(block for block in blocks if block)])
+        return "\n\n".join([block for block in blocks if block])
 
     __repr__ = __str__
 
@@ -462,11 +463,13 @@ class Explanation:
 
     def _made_up(self) -> list[tuple[Name, Expression]]:
         """The made-up names, and what they stand for in terms of the other names."""
-        return [
-            (self.names[node], in_terms_of(node, self.chain.is_named, self.names))
-            for node in self.names.unlabelled[:_SHOWN]
-            if node.op is not None
-        ]
+        found: list[tuple[Name, Expression]] = []
+        for node in self.names.unlabelled:  # which grows as operands get names
+            if len(found) == _SHOWN:
+                break
+            meaning = in_terms_of(node, self.chain.is_named, self.names) if node.op is not None else number(node.data)
+            found.append((self.names[node], meaning))
+        return found
 
     def draw(self, **options: Any) -> "Digraph":
         """The graph behind output, the largest paths in colour, each with its product; options as for autograd.draw."""
