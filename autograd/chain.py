@@ -355,15 +355,16 @@ def differentiate(
 def contracted(head: Value, is_named: Callable[[Value], bool], most: int = 1_000_000) -> list[Value]:
     """The nodes without a name that head is computed from, as far as those with one, and head; operands first.
 
-    ValueError if they are more than `most`.
+    ValueError if they have more than `most` operands.
     """
     inside: list[Value] = []
-    done, waiting = set[Value](), [head]
+    done, waiting, looked_at = set[Value](), [head], 0
     while waiting:
         node = waiting[-1]
+        looked_at += len(node.parents)
+        if looked_at > 2 * most:  # each is looked at before its operands and after
+            raise ValueError(f"{head!r} is computed from more than {most:,} operands without a name between")
         operands = [x for x in node.parents if x.op is not None and x not in done and not is_named(x)]
-        if len(done) > most:
-            raise ValueError(f"{head!r} is computed from more than {most:,} nodes without a name")
         if operands:
             waiting += operands
             continue

@@ -38,6 +38,7 @@ from .value import CONSTANT, Value
 _LONG = 3  # operations: what takes fewer is written out each time
 _NESTED = 20  # brackets in brackets: what is nested deeper gets a name
 _LEGIBLE = 100  # operations: what is longer explains nothing
+_WIDE = 2000  # operands that are looked at to find it
 
 
 class Formula:
@@ -184,7 +185,7 @@ def rules(
         return found[node]
 
     try:
-        inside = contracted(head, is_atom, _LEGIBLE)
+        inside = contracted(head, is_atom, _WIDE)
         for node in inside[:-1]:
             if node.op is not None:
                 found[node] = Simplified.apply_op(node.op, [evaluated(x) for x in node.parents])
@@ -204,7 +205,7 @@ def in_terms_of(head: Value, is_atom: Callable[[Value], bool], names: Names) -> 
     name = head.op.name
     too_long = symbol(Name(name, f"{name}(…)", rf"{latex(name)}(\cdots)"), head.data)
     try:
-        inside = contracted(head, is_atom, _LEGIBLE)
+        inside = contracted(head, is_atom, _WIDE)
     except ValueError:
         return too_long
     found: dict[Value, Expression] = {}
