@@ -186,6 +186,8 @@ def _terms(x: Expression) -> _Terms:
         operator = _operator(x)
         if operator in ("add", "sub"):
             waiting += [(x.operands[1], sign if operator == "add" else -sign), (x.operands[0], sign)]
+        elif operator == "neg":
+            waiting.append((x.operands[0], -sign))
         else:
             coefficient, powers = _factors(x)
             _collect(terms, frozenset(powers.items()), _product(1.0, powers), sign * coefficient)

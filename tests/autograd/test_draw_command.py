@@ -62,9 +62,7 @@ def test_svg_to_stdout(tmp_path: Path):
     assert not names(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("suffix", "first"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("dot", b"// Computation graph of E: 12 nodes")]
-)
+@pytest.mark.parametrize(("suffix", "first"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("dot", b"// Computation")])
 def test_formats(tmp_path: Path, suffix: str, first: bytes):
     assert draw(tmp_path, *SIGMOID_NEURON, "-o", f"graph.{suffix}").returncode == 0
     assert (tmp_path / f"graph.{suffix}").read_bytes().lstrip().startswith(first)
