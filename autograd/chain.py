@@ -25,7 +25,7 @@ from itertools import count
 from math import frexp, inf, isnan, ldexp, log2
 from typing import Any, NamedTuple
 
-from .graph import sort
+from .graph import operands_first, sort
 from .value import Value, refuse_stale_graph
 
 _STEPS = 20_000_000  # of contraction: some ten seconds
@@ -357,22 +357,16 @@ def contracted(head: Value, is_named: Callable[[Value], bool], most: int = 1_000
 
     ValueError if they have more than `most` operands.
     """
-    inside: list[Value] = []
-    done, waiting, looked_at = set[Value](), [head], 0
-    while waiting:
-        node = waiting[-1]
+    looked_at = 0
+
+    def without_name(node: Value) -> list[Value]:
+        nonlocal looked_at
         looked_at += len(node.parents)
-        if looked_at > 2 * most:  # each is looked at before its operands and after
+        if looked_at > most:
             raise ValueError(f"{head!r} is computed from more than {most:,} operands without a name between")
-        operands = [x for x in node.parents if x.op is not None and x not in done and not is_named(x)]
-        if operands:
-            waiting += operands
-            continue
-        waiting.pop()
-        if node not in done:
-            done.add(node)
-            inside.append(node)
-    return inside
+        return [x for x in node.parents if x.op is not None and not is_named(x)]
+
+    return operands_first(head, without_name)
 
 
 def product(factors: Sequence[float]) -> float:

@@ -30,7 +30,7 @@ from math import isclose, isnan
 
 from .chain import between, contracted, differentiate
 from .expressions import Expression, Simplified, applied, number, simplified, symbol
-from .graph import sort
+from .graph import operands_first, sort
 from .names import Name, Names, latex
 from .ops import Op
 from .value import CONSTANT, Value
@@ -241,7 +241,7 @@ class _Symbols:
     def formula(self, left: Name, root: Expression, apply: Callable[[Op, list[Expression]], Expression]) -> Formula:
         """The equation, once it is settled what is named and what is written out."""
         wholes = {self.found[node]: whole for node, whole in self.wholes.items() if self.found[node] is not whole}
-        order = _operands_first(root, wholes)
+        order = operands_first(root, lambda x: _below(x, wholes))
         named = _repeated(order, wholes)
         definitions: dict[Name, Expression] = {}
         written: dict[Expression, Expression] = {}
@@ -277,23 +277,6 @@ def _names_in(x: Expression, definitions: dict[Name, Expression]) -> set[Name]:
         waiting += [y for y in below if y not in seen]
         seen.update(below)
     return names
-
-
-def _operands_first(root: Expression, wholes: dict[Expression, Expression]) -> list[Expression]:
-    order: list[Expression] = []
-    done: set[Expression] = set()
-    waiting = [root]
-    while waiting:
-        x = waiting[-1]
-        below = [y for y in _below(x, wholes) if y not in done]
-        if below:
-            waiting += below
-            continue
-        waiting.pop()
-        if x not in done:
-            done.add(x)
-            order.append(x)
-    return order
 
 
 def _below(x: Expression, wholes: dict[Expression, Expression]) -> Sequence[Expression]:

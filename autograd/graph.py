@@ -8,9 +8,12 @@
 """
 
 from _thread import allocate_lock
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from .value import Value
+
+_T = TypeVar("_T")
 
 _walking = allocate_lock()
 _mark = 0
@@ -95,3 +98,23 @@ def _next_inner(operands: Iterator[Value], done: int, leaves: list[Value]) -> Va
             v._mark = done
             leaves.append(v)
     return None
+
+
+def operands_first(root: _T, operands: Callable[[_T], Iterable[_T]]) -> list[_T]:
+    """What root is made of, operands before results, root last: the walk for graphs of anything.
+
+    >>> operands_first("E", lambda x: {"E": ["a", "b"], "a": ["b"]}.get(x, []))
+    ['b', 'a', 'E']
+    """
+    order: list[_T] = []
+    seen: set[_T] = set()
+    waiting = [(root, False)]
+    while waiting:
+        x, are_done = waiting.pop()
+        if are_done:
+            order.append(x)
+        elif x not in seen:
+            seen.add(x)
+            waiting.append((x, True))
+            waiting += [(y, False) for y in operands(x) if y not in seen]
+    return order

@@ -8,26 +8,14 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from autograd import OPS, Value
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 OUTPUTS = re.findall(r"^```python\n((?:(?!```).*\n)*)```\n\n```text\n((?:(?!```).*\n)*)```", README, re.MULTILINE)
-
-
-@pytest.fixture(autouse=True)
-def own_rows_are_taken_back() -> Iterator[None]:
-    before = set(OPS)
-    yield
-    for name in set(OPS) - before:
-        del OPS[name]
-        delattr(Value, name)
 
 
 @pytest.mark.parametrize("code", BLOCKS, ids=[block.strip().splitlines()[0] for block in BLOCKS])

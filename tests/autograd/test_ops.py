@@ -757,18 +757,9 @@ def dx(out: Any, x: Any) -> Any:
 
 
 @pytest.fixture
-def own() -> Iterator[Callable[..., Op]]:
-    """register, undone after the test."""
-    before = dict(OPS)
-
-    def enter(*args: Any, **named: Any) -> Op:
-        return register(Op(*args, **named))
-
-    yield enter
-    for name in set(OPS) - set(before):
-        del OPS[name]
-        if name in vars(Value):
-            delattr(Value, name)
+def own() -> Callable[..., Op]:
+    """register, in one call."""
+    return lambda *args, **named: register(Op(*args, **named))
 
 
 @pytest.mark.parametrize(

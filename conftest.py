@@ -1,12 +1,14 @@
-"""Set up for all tests: where what they share is found, and how hypothesis searches."""
+"""Set up for all tests: where what they share is found, how hypothesis searches, the table of operations kept."""
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parent / "tests"
 sys.path.insert(0, str(TESTS))  # for `import strategies`
 # tests/autograd, a folder without __init__, would else pass for the package where that is not on the path itself
 sys.path.append(str(TESTS.parent))
@@ -15,3 +17,16 @@ sys.path.append(str(TESTS.parent))
 settings.register_profile("default", deadline=None, max_examples=60)
 settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(autouse=True)
+def rows_registered_are_taken_back() -> Iterator[None]:
+    """After each test, or the next would find another table."""
+    from autograd import OPS, Value
+
+    before = set(OPS)
+    yield
+    for name in set(OPS) - before:
+        del OPS[name]
+        if name in vars(Value):
+            delattr(Value, name)
