@@ -608,6 +608,7 @@ def test_long_sums_and_products_are_not_taken_apart() -> None:
         (lambda x, y: x + y + x - y, "2*x"),
         (lambda x, y: 2 * x - 3 * x, "-x"),
         (lambda x, y: x * y - y * x, "0"),
+        (lambda x, y: x + -(x + y), "-y"),
         (lambda x, y: x / -x, "-1"),
         (lambda x, y: x * y / 2 + y * x / 2, "x*y"),
         (lambda x, y: 1 + x + 2, "3 + x"),
