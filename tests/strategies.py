@@ -407,6 +407,38 @@ def labelled_values(draw: Any, pool: Sequence[str] = ()) -> list[Value]:
 _LINES, _COLUMNS = re.compile(r" ?\\\\(?:\[\w+\])?\n"), re.compile(r" ?(?<!\\)&")
 
 
+def worked_example() -> dict[str, Value]:
+    """The 2-2-2 network of the texts."""
+    data = {"x1": 0.05, "x2": 0.1, "t1": 0.01, "t2": 0.99, "b1": 0.35, "b2": 0.6}
+    data |= {f"w{i}": w for i, w in enumerate((0.15, 0.2, 0.25, 0.3, 0.4, 0.45, 0.5, 0.55), 1)}
+    v = {name: Value(x, label=name) for name, x in data.items()}
+    for name, (w, u, x, y, b) in {
+        "h1": ("w1", "w2", "x1", "x2", "b1"),
+        "h2": ("w3", "w4", "x1", "x2", "b1"),
+        "o1": ("w5", "w6", "out_h1", "out_h2", "b2"),
+        "o2": ("w7", "w8", "out_h1", "out_h2", "b2"),
+    }.items():
+        net = v[w] * v[x] + v[u] * v[y] + v[b]
+        net.label = f"net_{name}"
+        out = net.sigmoid()
+        out.label = f"out_{name}"
+        v |= {net.label: net, out.label: out}
+    v["E"] = 0.5 * (v["t1"] - v["out_o1"]) ** 2 + 0.5 * (v["t2"] - v["out_o2"]) ** 2
+    v["E"].label = "E"
+    return v
+
+
+def diamonds(times: int) -> tuple[Value, Value]:
+    """h = a + b with a = tanh(x), b = sin(x), again and again, each of them labelled."""
+    x = h = Value(0.5, label="x")
+    for i in range(times):
+        a, b = h.tanh(), h.sin()
+        a.label, b.label = f"a{i}", f"b{i}"
+        h = a + b
+        h.label = f"h{i}"
+    return h, x
+
+
 def equations(latex: str) -> list[str]:
     """The parts of LaTeX between the marks of its lines and columns; those of one line are two."""
     inside = latex.removeprefix("\\begin{aligned}\n").removesuffix("\n\\end{aligned}")

@@ -15,7 +15,7 @@ from math import inf, isclose, nan, prod
 
 import pytest
 from hypothesis import assume, given, settings, strategies as st
-from strategies import alike, labelled_values
+from strategies import alike, diamonds, labelled_values
 
 import autograd
 from autograd import Value, topological_order
@@ -196,17 +196,6 @@ def doubled(times: int, label: str = "") -> tuple[Value, Value]:
         y = y + y
         y.label = f"{label}{i}" * bool(label)
     return y, x
-
-
-def diamonds(times: int) -> tuple[Value, Value]:
-    """h = a + b with a = tanh(x), b = sin(x), again and again, each of them labelled."""
-    x = h = Value(0.5, label="x")
-    for i in range(times):
-        a, b = h.tanh(), h.sin()
-        a.label, b.label = f"a{i}", f"b{i}"
-        h = a + b
-        h.label = f"h{i}"
-    return h, x
 
 
 def test_so_many_paths_that_no_float_could_count_them() -> None:

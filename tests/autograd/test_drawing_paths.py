@@ -14,11 +14,11 @@ from pathlib import Path as File
 
 import pytest
 from hypothesis import assume, given, settings
-from strategies import LABELS, labelled_values
+from strategies import LABELS, labelled_values, worked_example
 
 import autograd
 import nn
-from autograd import StaleGraphError, Value, explain, save_svg, sigmoid, to_svg, topological_order
+from autograd import StaleGraphError, Value, explain, save_svg, to_svg, topological_order
 from autograd.drawing import draw, draw_paths
 from autograd.drawing.look import COLOURS, LEGIBLE
 from autograd.explanation import Explanation, Path
@@ -102,27 +102,6 @@ def steps_of(explanation: Explanation, paths: Sequence[Path]) -> list[set[Step]]
     return found
 
 
-def network() -> dict[str, Value]:
-    """The 2-2-2 network of the texts."""
-    data = {"x1": 0.05, "x2": 0.1, "t1": 0.01, "t2": 0.99, "b1": 0.35, "b2": 0.6}
-    data |= {f"w{i}": w for i, w in enumerate((0.15, 0.2, 0.25, 0.3, 0.4, 0.45, 0.5, 0.55), 1)}
-    v = {name: Value(x, label=name) for name, x in data.items()}
-    for name, (w, u, x, y, b) in {
-        "h1": ("w1", "w2", "x1", "x2", "b1"),
-        "h2": ("w3", "w4", "x1", "x2", "b1"),
-        "o1": ("w5", "w6", "out_h1", "out_h2", "b2"),
-        "o2": ("w7", "w8", "out_h1", "out_h2", "b2"),
-    }.items():
-        net = v[w] * v[x] + v[u] * v[y] + v[b]
-        net.label = f"net_{name}"
-        out = sigmoid(net)
-        out.label = f"out_{name}"
-        v |= {net.label: net, out.label: out}
-    v["E"] = 0.5 * (v["t1"] - v["out_o1"]) ** 2 + 0.5 * (v["t2"] - v["out_o2"]) ** 2
-    v["E"].label = "E"
-    return v
-
-
 def doubled(times: int) -> tuple[Value, Value]:
     x = Value(1.0, label="x")
     y = x
@@ -132,7 +111,7 @@ def doubled(times: int) -> tuple[Value, Value]:
 
 
 def test_the_network_of_the_texts() -> None:
-    v = network()
+    v = worked_example()
     picture = Picture(explain(v["E"], v["out_h1"]))
     assert picture.legend == [
         (COLOURS[0], "① E ← out_o1 ← net_o1 ← out_h1: 0.741365 · 0.186816 · 0.4 = 0.0553994"),
@@ -219,7 +198,7 @@ def test_boxes_have_the_names_of_the_legend() -> None:
 
 
 def test_what_is_off_the_paths_is_pale_and_thin_by_day_and_by_night() -> None:
-    v = network()
+    v = worked_example()
     picture = Picture(explain(v["E"], v["w5"]))
     boxes = {(g.findtext(f"{SVG}text") or ""): g for g in picture.groups("node")}
     assert all("fill-opacity" in shape.attrib for shape in boxes["w6"].iter(f"{SVG}polygon"))
@@ -328,7 +307,7 @@ def test_a_graph_of_a_million_nodes_is_refused_before_its_paths_are_sought() -> 
 
 
 def test_a_drawn_picture_is_saved_as_it_is(tmp_path: File) -> None:
-    v = network()
+    v = worked_example()
     graph = explain(v["E"], v["w5"]).draw()
     save_svg(graph, tmp_path / "paths.svg")
     assert (tmp_path / "paths.svg").read_text(encoding="utf-8") == to_svg(graph) == graph.pipe(encoding="utf-8")
@@ -339,7 +318,7 @@ def test_a_drawn_picture_is_saved_as_it_is(tmp_path: File) -> None:
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH")
 def test_a_browser_lays_the_legend_out_in_lines_inside_the_picture(tmp_path: File) -> None:
-    v = network()
+    v = worked_example()
     pictures = [Picture(explain(v["E"], v["w1"])).svg, Picture(explain(*doubled(1))).svg]
     script = """
       document.title = [...document.querySelectorAll('svg.chainrule')].map(svg => {

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 from hypothesis import assume, given, settings, strategies as st
-from strategies import LABELS, alike, labelled_values
+from strategies import LABELS, alike, labelled_values, worked_example
 
 import autograd
 from autograd import StaleGraphError, Value, draw, draw_backward, save_svg, sigmoid, to_svg, topological_order
@@ -211,27 +211,6 @@ class Reduced:
         return found
 
 
-def network() -> dict[str, Value]:
-    """The 2-2-2 network of the texts."""
-    data = {"x1": 0.05, "x2": 0.1, "t1": 0.01, "t2": 0.99, "b1": 0.35, "b2": 0.6}
-    data |= {f"w{i}": w for i, w in enumerate((0.15, 0.2, 0.25, 0.3, 0.4, 0.45, 0.5, 0.55), 1)}
-    v = {name: Value(x, label=name) for name, x in data.items()}
-    for name, (w, u, x, y, b) in {
-        "h1": ("w1", "w2", "x1", "x2", "b1"),
-        "h2": ("w3", "w4", "x1", "x2", "b1"),
-        "o1": ("w5", "w6", "out_h1", "out_h2", "b2"),
-        "o2": ("w7", "w8", "out_h1", "out_h2", "b2"),
-    }.items():
-        net = v[w] * v[x] + v[u] * v[y] + v[b]
-        net.label = f"net_{name}"
-        out = sigmoid(net)
-        out.label = f"out_{name}"
-        v |= {net.label: net, out.label: out}
-    v["E"] = 0.5 * (v["t1"] - v["out_o1"]) ** 2 + 0.5 * (v["t2"] - v["out_o2"]) ** 2
-    v["E"].label = "E"
-    return v
-
-
 def labelled(v: Value, label: str) -> Value:
     v.label = label
     return v
@@ -241,7 +220,7 @@ def labelled(v: Value, label: str) -> Value:
 
 
 def test_the_network_of_the_texts_has_their_numbers() -> None:
-    v = network()
+    v = worked_example()
     picture = Picture(draw_backward(v["E"]))
     assert picture.title == "Reverse pass from E: 23 derivatives, 28 arrows"
     assert {box.name for box in picture.boxes} == set(v) and len(picture.ways) == 28
@@ -269,7 +248,7 @@ def test_the_network_of_the_texts_has_their_numbers() -> None:
 
 
 def test_its_neurons_are_fixed_multipliers() -> None:
-    v = network()
+    v = worked_example()
     picture = Picture(draw_backward(v["E"]))
     over = {way.amplifier: pair for pair, way in picture.ways.items() if way.amplifier is not None}
     assert len(over) == len(picture.amplifiers) == 4
@@ -284,7 +263,7 @@ def test_its_neurons_are_fixed_multipliers() -> None:
 
 
 def test_the_weights_are_those_of_the_forward_pass_transposed() -> None:
-    v = network()
+    v = worked_example()
     backward, forward = Picture(draw_backward(v["E"])), draw(v["E"]).source
     layers = {"h1": ("w1", "w2", "x1", "x2"), "h2": ("w3", "w4", "x1", "x2")}
     layers |= {"o1": ("w5", "w6", "out_h1", "out_h2"), "o2": ("w7", "w8", "out_h1", "out_h2")}
@@ -527,7 +506,7 @@ def test_hostile_labels(label: str) -> None:
 
 @pytest.mark.parametrize("direction", ["RL", "LR", "TB", "BT"])
 def test_it_flows_in_each_direction(direction: str) -> None:
-    picture = Picture(draw_backward(network()["E"], direction=direction))
+    picture = Picture(draw_backward(worked_example()["E"], direction=direction))
     axis, sign = {"RL": (0, -1), "LR": (0, 1), "TB": (1, 1), "BT": (1, -1)}[direction]  # down is up in y
 
     def along(box: Box) -> float:
@@ -544,11 +523,11 @@ def test_it_flows_in_each_direction(direction: str) -> None:
         front, behind = [sum(abs(corner - end) < 0.5 for corner in corners) for end in (max(corners), min(corners))]
         assert front == 1 < behind
     if direction == "RL":
-        assert draw_backward(network()["E"]).source == picture.graph.source
+        assert draw_backward(worked_example()["E"]).source == picture.graph.source
 
 
 def test_drawing_changes_nothing_and_needs_no_backward() -> None:
-    v = network()
+    v = worked_example()
     order = topological_order(v["E"])
 
     def state() -> list[tuple[object, ...]]:
@@ -567,7 +546,7 @@ def test_drawing_changes_nothing_and_needs_no_backward() -> None:
 
 
 def test_it_is_saved_and_shown_like_any_picture(tmp_path: Path) -> None:
-    graph = draw_backward(network()["E"])
+    graph = draw_backward(worked_example()["E"])
     save_svg(graph, tmp_path / "reverse.svg")
     svg = (tmp_path / "reverse.svg").read_text(encoding="utf-8")
     assert svg == to_svg(graph) == graph._repr_mimebundle_()["image/svg+xml"]
@@ -676,7 +655,9 @@ def test_a_blank_label_is_none() -> None:
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH")
 @pytest.mark.parametrize(("dark", "setting"), [(False, 1), (True, 0)], ids=("light", "dark"))
 def test_a_browser_lays_it_out_inside_the_picture(tmp_path: Path, dark: bool, setting: int) -> None:
-    pictures = [to_svg(draw_backward(network()["E"], direction=direction)) for direction in ("RL", "LR", "TB", "BT")]
+    pictures = [
+        to_svg(draw_backward(worked_example()["E"], direction=direction)) for direction in ("RL", "LR", "TB", "BT")
+    ]
     hostile = Value(1.0, label="W</svg><b>" * 9)
     pictures.append(to_svg(draw_backward(sigmoid(labelled(sigmoid(hostile), "M&M" * 30)) * hostile)))
     script = """

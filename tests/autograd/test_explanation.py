@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings, strategies as st
-from strategies import alike, equations, intervals, labelled_values, labels, ordinary_points, typeset
+from strategies import alike, diamonds, equations, intervals, labelled_values, labels, ordinary_points, typeset
 
 import autograd
 from autograd import OPS, Op, StaleGraphError, Value, explain, topological_order
@@ -453,16 +453,6 @@ def doubled(times: int) -> tuple[Value, Value]:
     for _ in range(times):
         y = y + y
     return y, x
-
-
-def diamonds(times: int) -> tuple[Value, Value]:
-    x = h = Value(0.5, label="x")
-    for i in range(times):
-        a, b = h.tanh(), h.sin()
-        a.label, b.label = f"a{i}", f"b{i}"
-        h = a + b
-        h.label = f"h{i}"
-    return h, x
 
 
 def test_ten_to_the_300_paths() -> None:
