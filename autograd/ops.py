@@ -355,20 +355,22 @@ ceil    = Op("ceil", lambda x: math.copysign(math.ceil(x), x), (lambda out, x: 0
 
 sum       = Op("sum", lambda *values: math.fsum(values), gather=lambda values: tuple(values),
                gradient=lambda out, *values: (1.0,) * len(values), limit=lambda *values: reduce(operator.add, values),
-               symbol="Σ", latex=r"\sum_i {values}_i", written=lambda *values: reduce(operator.add, values), doc="values[0] + values[1] + ...", commutative=True)
+               written=lambda *values: reduce(operator.add, values),
+               symbol="Σ", latex=r"\sum_i {values}_i", doc="values[0] + values[1] + ...", commutative=True)
 dot       = Op("dot", floats.dot, gather=lambda ws, xs: _paired(ws, xs),
                gradient=lambda out, *wx: wx[len(wx) // 2 :] + wx[: len(wx) // 2], limit=floats.unrounded_dot,
                pullback=lambda g, out, *wx: [g * v for v in wx[len(wx) // 2 :] + wx[: len(wx) // 2]],
-               symbol="·", latex=r"\sum_i {ws}_i {xs}_i", written=lambda *wx: _products(wx[: len(wx) // 2], wx[len(wx) // 2 :]),
-               doc="ws[0]*xs[0] + ws[1]*xs[1] + ...")
+               written=lambda *wx: _products(wx[: len(wx) // 2], wx[len(wx) // 2 :]),
+               symbol="·", latex=r"\sum_i {ws}_i {xs}_i", doc="ws[0]*xs[0] + ws[1]*xs[1] + ...")
 affine    = Op("affine", floats.affine, gather=lambda ws, xs, b: (*_paired(ws, xs), b),
                gradient=lambda out, *wxb: wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2] + (1.0,), limit=floats.unrounded_dot,
                pullback=lambda g, out, *wxb: [g * v for v in wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2]] + [g],
-               symbol="Σwx+b", latex=r"\sum_i {ws}_i {xs}_i + {b}", written=lambda *wxb: _products(wxb[: len(wxb) // 2], wxb[len(wxb) // 2 : -1], wxb[-1]),
-               doc="a neuron's net input: ws[0]*xs[0] + ... + b")
+               written=lambda *wxb: _products(wxb[: len(wxb) // 2], wxb[len(wxb) // 2 : -1], wxb[-1]),
+               symbol="Σwx+b", latex=r"\sum_i {ws}_i {xs}_i + {b}", doc="a neuron's net input: ws[0]*xs[0] + ... + b")
 logsumexp = Op("logsumexp", floats.logsumexp, gather=lambda values: tuple(values),
                gradient=lambda out, *values: _normalized([exp(v - out) for v in values]),
-               latex=r"\ln \sum_i e^{{{values}_i}}", written=lambda *values: log(reduce(operator.add, [exp(v) for v in values])), doc="log(exp(values[0]) + exp(values[1]) + ...)", commutative=True)
+               written=lambda *values: log(reduce(operator.add, [exp(v) for v in values])),
+               latex=r"\ln \sum_i e^{{{values}_i}}", doc="log(exp(values[0]) + exp(values[1]) + ...)", commutative=True)
 # fmt: on
 
 OPS: dict[str, Op] = {op.name: op for op in list(globals().values()) if isinstance(op, Op)}
