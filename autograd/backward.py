@@ -75,8 +75,8 @@ def _sweep(order: list[Value]) -> None:
                     x._grad += gx
                     continue
                 cotangents = pullback(g, node._data, *[v._data for v in node._xs])
-            elif y._kind is CONSTANT:  # x**2 needs no log(x)
-                x._grad += g * op.partials[0](node._data, x._data, y._data)
+            elif y._kind is CONSTANT:
+                x._grad += pullback(g, node._data, x._data, y._data)[0]
                 continue
             else:
                 gx, gy = pullback(g, node._data, x._data, y._data)

@@ -156,9 +156,16 @@ def simplified(op: Op, xs: Sequence[Expression]) -> Expression:
         return number(op.evaluate(*[x.value for x in xs]))
     if op.operator in _ALGEBRA:
         return _ALGEBRA[op.operator](*xs)
-    if op is row("where") and xs[0] is xs[1]:  # x where x is not 0: a guard at a single point
-        return xs[0]
-    return applied(op, xs)
+    return _chosen(*xs) if op is row("where") else applied(op, xs)
+
+
+def _chosen(condition: Expression, x: Expression, y: Expression) -> Expression:
+    """x where condition is not 0, else y."""
+    if _is_number(condition):
+        return x if condition.value else y
+    if x is y or _factors(x)[1].keys() == _factors(condition)[1].keys():  # x where it is not 0: a guard at one point
+        return x
+    return applied(row("where"), [condition, x, y])
 
 
 def _is_number(x: Expression) -> bool:

@@ -216,6 +216,16 @@ def _radius(x: Any, y: Any) -> Any:
     return where(r, r, 1.0)  # at the origin, where there is no angle, 0 / 1 is 0
 
 
+def _pow_pullback(g: float, out: float, x: float, y: float) -> Sequence[float]:
+    """The partials without their guards, which it takes only at 0 and beyond the range of floats."""
+    if x and y:
+        try:
+            return g * (y * math.pow(x, y - 1)), g * (out * math.log(x) if x > 0 else math.nan)
+        except (ValueError, OverflowError):
+            pass
+    return [g * d for d in pow.derivatives(out, (x, y))]
+
+
 def _products(ws: Sequence[Any], xs: Sequence[Any], *rest: Any) -> Any:
     return reduce(operator.add, [*map(operator.mul, ws, xs), *rest])
 
@@ -247,9 +257,9 @@ mul = Op("mul", operator.mul, (lambda out, x, y: y, lambda out, x, y: x),
 div = Op("div", operator.truediv, (lambda out, x, y: 1 / y, lambda out, x, y: -out / y),
          symbol="/", latex=r"\frac{{{x}}}{{{y}}}", doc="x / y; x/0 is an infinity, 0/0 nan", operator="truediv",
          domain=(REALS, POSITIVE), limit=floats.div_limit)
-pow = Op("pow", math.pow, (lambda out, x, y: y * pow(x, where(y, y, 1.0) - 1),
+pow = Op("pow", math.pow, (lambda out, x, y: y * pow(where(y, x, where(x * x, x, 1.0)), y - 1),
                            lambda out, x, y: out * log(where(x, x, where(greater(0.0, y), x, 1.0)))),
-         symbol="**", latex="{{{x}}}^{{{y}}}", operator="pow", domain=(POSITIVE, REALS), limit=floats.pow_limit,
+         pullback=_pow_pullback, symbol="**", latex="{{{x}}}^{{{y}}}", operator="pow", domain=(POSITIVE, REALS), limit=floats.pow_limit,
          doc="x ** y; nan for x < 0 unless y is whole; both partials of x**0 at 0 are 0", kinks={(0.0, 0.0): (0.0, 0.0)})
 neg = Op("neg", operator.neg, (lambda out, x: -1.0,),
          symbol="-", latex="-{x}", doc="-x", operator="neg")

@@ -240,6 +240,20 @@ def test_second_derivatives_match_exact_differences(op: Op, data: Any) -> None:
             assert abs(mpf(x.grad) - expected) <= abs(expected) * 1e-10 + 1e-13 * scale, (i, j, x.grad, expected)
 
 
+@pytest.mark.parametrize("base", [0.015625, 2.0, 1e-100])
+def test_the_slope_of_a_power_changes_with_the_exponent_at_0_too(base: float) -> None:
+    """d/dy of y * x**(y - 1) at y = 0 is 1/x: a guard on the exponent made it 1."""
+    x, y = Value(base), Value(0.0)
+    dx = ops.pow.derivatives(x**y, (x, y))[0]
+    dx.backward()
+    assert (dx.data, y.grad) == (0.0, pytest.approx(1 / base))
+
+
+@pytest.mark.parametrize("base", [0.0, 5e-324, 1e-310, 1e-200, -1e-310, inf, -2.0])
+def test_the_slope_of_a_power_to_0_is_0_however_small_the_base(base: float) -> None:
+    assert ops.pow.derivatives(1.0, (base, 0.0))[0] == ops.pow.pullback(1.0, 1.0, base, 0.0)[0] == 0.0
+
+
 @every_row
 def test_partials_give_values_what_they_give_floats(op: Op) -> None:
     """Written once: the same numbers on floats, on IEEE floats and on Values, at the strangest points."""
