@@ -24,9 +24,9 @@ def rows_registered_are_taken_back() -> Iterator[None]:
     """After each test, or the next would find another table."""
     from autograd import OPS, Value
 
-    before = set(OPS)
+    rows, methods = set(OPS), set(vars(Value))
     yield
-    for name in set(OPS) - before:
+    for name in set(OPS) - rows:
         del OPS[name]
-        if name in vars(Value):
-            delattr(Value, name)
+    for name in set(vars(Value)) - methods:
+        delattr(Value, name)

@@ -18,26 +18,43 @@ from typing import TYPE_CHECKING, Any
 from .composed import log_softmax as log_softmax, mean as mean, softmax as softmax
 from .graph import leaves as leaves, topological_order as topological_order
 from .ops import *  # noqa: F403  the rows
-from .ops import OPS as OPS, Op as Op
+from .ops import OPS as OPS, Op as Op, custom as custom
 from .recording import AnomalyError as AnomalyError, detect_anomaly as detect_anomaly, no_grad as no_grad
 from .value import StaleGraphError as StaleGraphError, Value as Value, register as register
 
 if TYPE_CHECKING:
+    from .check import check_gradients as check_gradients
     from .drawing import draw as draw, draw_backward as draw_backward, save_svg as save_svg, to_svg as to_svg
     from .explanation import Explanation as Explanation, explain as explain
     from .formulas import Formula as Formula, derivative_formula as derivative_formula, formula as formula
+    from .functional import (
+        derivative as derivative,
+        grad as grad,
+        hessian as hessian,
+        hvp as hvp,
+        jacobian as jacobian,
+        jvp as jvp,
+        stop_gradient as stop_gradient,
+        value_and_grad as value_and_grad,
+        vjp as vjp,
+    )
+    from .passes import gradients as gradients
 
 # Imported only when used: the core stays small, and on the standard library.
 _MODULES = {
+    "check_gradients": "check",
     **dict.fromkeys(("draw", "draw_backward", "save_svg", "to_svg"), "drawing"),
     **dict.fromkeys(("Explanation", "explain"), "explanation"),
     **dict.fromkeys(("Formula", "derivative_formula", "formula"), "formulas"),
+    **dict.fromkeys(("derivative", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"), "functional"),
+    "stop_gradient": "functional",
+    "gradients": "passes",
 }
 
 if not TYPE_CHECKING:
     # As NumPy does, `from autograd import *` leaves out what would hide a builtin (sum, abs, pow).
     __all__ = [
-        *("OPS", "AnomalyError", "Op", "StaleGraphError", "Value", "detect_anomaly", "leaves", "log_softmax"),
+        *("OPS", "AnomalyError", "Op", "StaleGraphError", "Value", "custom", "detect_anomaly", "leaves", "log_softmax"),
         *("mean", "no_grad", "register", "softmax", "topological_order", *_MODULES),
         *(name for name in OPS if not hasattr(builtins, name)),
     ]

@@ -15,7 +15,8 @@ from typing import Any
 
 from .floats import real
 from .graph import sort
-from .recording import modes, refuse_anomaly
+from .hooks import hooked
+from .recording import modes, refuse_gradient_anomaly
 from .value import CONSTANT, Value, refuse_stale_graph
 
 _pass = RLock()  # cotangents live on the nodes while a pass runs: one pass at a time
@@ -41,15 +42,18 @@ def backward(root: Value, gradient: float = 1.0) -> None:
         refuse_stale_graph(leaves, order)
         before = [leaf._grad for leaf in leaves]
         try:
-            for node in order:
-                node._grad = 0.0
-            for leaf in leaves:
-                if leaf._grad is None:
-                    leaf._grad = 0.0
-            root._grad = (root._grad or 0.0) + gradient
-            _sweep(order)
+            if hooked and any([v in hooked for v in (*leaves, *order)]):
+                _pass_with_hooks(root, gradient, leaves, order)
+            else:
+                for node in order:
+                    node._grad = 0.0
+                for leaf in leaves:
+                    if leaf._grad is None:
+                        leaf._grad = 0.0
+                root._grad = (root._grad or 0.0) + gradient
+                _sweep(order)
             if modes:
-                refuse_anomaly(order)
+                refuse_gradient_anomaly(order, Value.grad.__get__)
         except BaseException:
             for node in order:
                 node._grad = None
@@ -59,6 +63,17 @@ def backward(root: Value, gradient: float = 1.0) -> None:
         for leaf, grad in zip(leaves, before, strict=True):
             if leaf._kind is CONSTANT:
                 leaf._grad = grad
+
+
+def _pass_with_hooks(root: Value, gradient: float, leaves: list[Value], order: list[Value]) -> None:
+    """The same, off the nodes: a hook may run a pass of its own over some of them."""
+    from .passes import Linearization
+
+    found = Linearization([root], [*leaves, *order]).pull_back([gradient])
+    for leaf, g in zip(leaves, found, strict=False):
+        leaf._grad = leaf.grad + g
+    for node, g in zip(order, found[len(leaves) :], strict=True):
+        node._grad = g
 
 
 def _sweep(order: list[Value]) -> None:
@@ -71,19 +86,19 @@ def _sweep(order: list[Value]) -> None:
         try:
             if y is None:
                 if x is not None:
-                    (gx,) = pullback(g, node._data, x._data)
+                    (gx,) = pullback(g, node._float, x._float)
                     x._grad += gx
                     continue
-                cotangents = pullback(g, node._data, *[v._data for v in node._xs])
+                cotangents = pullback(g, node._float, *[v._float for v in node._xs])
             elif y._kind is CONSTANT:
-                x._grad += pullback(g, node._data, x._data, y._data)[0]
+                x._grad += pullback(g, node._float, x._float, y._float)[0]
                 continue
             else:
-                gx, gy = pullback(g, node._data, x._data, y._data)
+                gx, gy = pullback(g, node._float, x._float, y._float)
                 x._grad += gx
                 y._grad += gy
                 continue
         except ArithmeticError:  # a plain float raised where IEEE 754 has a value
-            cotangents = [g * d for d in op.derivatives(node._data, [v._data for v in node.parents])]
+            cotangents = [g * d for d in op.derivatives(node._float, [v._float for v in node.parents])]
         for v, gv in zip(node.parents, cotangents, strict=True):
             v._grad += gv

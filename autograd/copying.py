@@ -81,7 +81,7 @@ class _End:
 
 
 def _fields(node: Value) -> tuple[Any, ...]:
-    return type(node), node._kind, node._data, node._grad, node.label, node.op, node._stamp, _own_attributes(node)
+    return type(node), node._kind, node._float, node._grad, node.label, node.op, node._stamp, _own_attributes(node)
 
 
 def _own_attributes(node: Value) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _rebuild(
     parents: tuple[Value, ...],
 ) -> Value:
     node = object.__new__(cls)
-    node._data, node._grad, node.label, node.op, node._stamp, node._mark = data, grad, label, op, stamp, 0
+    node._float, node._grad, node.label, node.op, node._stamp, node._mark = data, grad, label, op, stamp, 0
     node._kind = KINDS[KINDS.index(kind)]
     if op is None or op.variadic or len(parents) > 2:
         node._x = node._y = None

@@ -10,44 +10,79 @@ import operator
 from collections.abc import Sequence
 from functools import reduce
 from math import inf, nan
-from numbers import Real
+from numbers import Complex, Number, Real
 from typing import Any
 
 
 def real(x: object) -> float:
     """The float that x stands for.
 
-    Raises TypeError for whatever is not a real number (str, None, complex, containers, arrays with
-    axes), OverflowError for an int beyond the range of floats.
+    An int, a Fraction, NumPy's real scalars and arrays without axes, and whatever else is a numbers.Real
+    become the nearest float, as float(x) makes it. A Decimal does not: Python's own floats, too, refuse
+    to be added to one, since 0.1 is another number in each; write float(x) where that is meant. An object
+    that has __float__, but does not say that it is a number, needs float(x) as well.
+
+    Raises TypeError for all else (str, None, complex, containers, times, arrays with axes) and for a
+    __float__ that fails, OverflowError for an int or a Fraction beyond the range of floats.
 
     >>> real(2), real(True)
     (2.0, 1.0)
     """
     if type(x) is float:
         return x
-    if isinstance(x, Real) or (
-        getattr(x, "shape", None) == () and getattr(getattr(x, "dtype", None), "kind", "") in "biuf"
-    ):
+    if isinstance(x, (float, int)) or _is_real(x):
         try:
             return float(x)  # type: ignore[arg-type]
         except OverflowError:
             raise OverflowError(
                 f"the {type(x).__name__} is beyond the range of floats (1.8e308); scale it, or write math.inf"
             ) from None
-    shape = f" of shape {axes}" if (axes := getattr(x, "shape", ())) else ""
-    if hasattr(x, "apply_op"):
+        except Exception as error:
+            name = type(x).__name__
+            raise TypeError(
+                f"expected a real number or a Value, got {name}, of which float(x) fails: {error!r:.200}; "
+                f"right: a {name}.__float__ that returns a float"
+            ) from error
+    name, shape, kind = type(x).__name__, shape_of(x), kind_of(x)
+    if hasattr(type(x), "apply_op"):
         fix = "wrong: Value(v), v.data = w; right: v.detach(), v.data = w.data"
     elif x is None:
         fix = "a function that forgets its `return` gives None"
     elif isinstance(x, (str, bytes)):
-        fix = f"wrong: v + {x!r}; right: v + float({x!r})"
-    elif isinstance(x, complex):
-        fix = f"derivatives here are real; wrong: v + {x!r}; right: v + {x.real!r}"
-    elif hasattr(x, "__iter__"):
+        fix = f"wrong: v + {x!r:.40}; right: v + float({x!r:.40})"
+    elif shape:
+        name += f" of shape {shape}"
         fix = "wrong: f(xs); right: [f(x) for x in xs], or autograd.sum(xs) for one number"
+    elif kind in ("m", "M"):
+        fix = "a time has a unit; wrong: v * dt; right: v * (dt / np.timedelta64(1, 's'))"
+    elif isinstance(x, Complex):
+        fix = f"derivatives here are real; wrong: v + {x!r}; right: v + {float(x.real)!r}"
+    elif kind is not None:
+        fix = "wrong: v + x; right: v + x.item(), if that is a number or a Value"
+    elif hasattr(type(x), "__iter__"):
+        fix = "wrong: f(xs); right: [f(x) for x in xs], or autograd.sum(xs) for one number"
+    elif isinstance(x, Number):
+        fix = f"a {name} and a float do not mix in Python, nor here; wrong: v + x; right: v + float(x)"
     else:
         fix = "wrong: v + x; right: v + float(x), if x stands for a number"
-    raise TypeError(f"expected a real number or a Value, got {type(x).__name__}{shape}: {fix}")
+    raise TypeError(f"expected a real number or a Value, got {name}: {fix}")
+
+
+def _is_real(x: object) -> bool:
+    kind = kind_of(x)  # NumPy counts a timedelta64 among the integers
+    return isinstance(x, Real) if kind is None else kind in tuple("biuf") and not shape_of(x)
+
+
+# Both ask the type first: an object may make up any attribute, or fail over it.
+def kind_of(x: Any) -> str | None:
+    """NumPy's letter for what an array or one of its scalars holds; None for anything else."""
+    return getattr(x.dtype, "kind", None) if hasattr(type(x), "dtype") else None
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an array; () for anything else."""
+    shape = x.shape if hasattr(type(x), "shape") else ()
+    return shape if isinstance(shape, tuple) else ()
 
 
 def short(x: float) -> str:

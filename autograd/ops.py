@@ -41,6 +41,8 @@ class Op:
     domain       an open interval per operand, inside which forward is finite and differentiable
     kinks        points where the derivative jumps, and the partials taken there
     symbol, latex, doc, commutative    how it is shown; `operator` names its Python operator, if any
+    numpy        the method that NumPy asks each object of an array for, as np.arctan(xs) asks for x.arctan(), where
+                 the row's own name does not make one
 
     Raises ValueError or TypeError, saying which field is wrong and how to write it.
     """
@@ -62,6 +64,7 @@ class Op:
         pullback: Callable[..., Sequence[float]] | None = None,
         written: Callable[..., Any] | None = None,
         operator: str = "",
+        numpy: str = "",
         commutative: bool = False,
     ) -> None:
         if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
@@ -94,7 +97,8 @@ class Op:
         self.name, self.symbol, self.latex, self.__doc__ = name, symbol or name, latex or name, doc or name
         self.forward, self.limit = forward, limit
         self.partials, self.gradient, self.gather = tuple(partials), gradient, gather
-        self.variadic, self.commutative, self.operator = gather is not None, commutative, operator
+        self.variadic, self.commutative = gather is not None, commutative
+        self.operator, self.numpy = operator, numpy
         self.operands = names[0][1:] if partials else names[0]
         self.defaults: tuple[float, ...] = (partials[0].__defaults__ or ()) if partials else ()
         self.required = len(self.operands) - len(self.defaults)
@@ -140,7 +144,7 @@ class Op:
         try:
             return self.gather(*args)
         except TypeError:
-            if all([hasattr(x, "__iter__") for n, x in zip(names, args, strict=True) if n.endswith("s")]):
+            if all([_is_sequence(x) for n, x in zip(names, args, strict=True) if n.endswith("s")]):
                 raise
             raise TypeError(f"{self.name} takes a sequence of operands; right: {self.signature}") from None
 
@@ -185,6 +189,24 @@ class Op:
         return row, (self.name,)
 
 
+def custom(forward: Callable[..., float], *partials: Callable[..., Any]) -> Op:
+    """An operation of one's own, for use at once: a row that is not in the table.
+
+    forward works on floats; partials are as in Op, written with ordinary operators and rows, one per operand.
+    It is called, differentiated to any order, drawn and explained as any row; autograd.register(op) enters it
+    in the table, which pickling and nn need. Raises TypeError and ValueError as Op does.
+
+    >>> cube = custom(lambda x: x**3, lambda out, x: 3 * x * x)
+    >>> from autograd import derivative
+    >>> cube(2.0), derivative(cube)(2.0), derivative(cube, 2)(2.0)
+    (8.0, 12.0, 12.0)
+    """
+    if not partials:
+        raise TypeError("wrong: custom(forward); right: custom(forward, lambda out, x: ..., one partial per operand)")
+    name = getattr(forward, "__name__", "custom")
+    return Op(name if name.isidentifier() and not iskeyword(name) else "custom", forward, partials)
+
+
 def install_operators(interpreter: type[Any]) -> None:
     """Give an interpreter Python's operators: each row with an `operator` goes to its apply_op."""
 
@@ -204,6 +226,10 @@ def install_operators(interpreter: type[Any]) -> None:
             install(op)
 
 
+def _is_sequence(x: Any) -> bool:
+    return hasattr(x, "__iter__") and getattr(x, "shape", None) != ()  # NumPy's numbers without axes look iterable
+
+
 def _paired(ws: Sequence[Any], xs: Sequence[Any]) -> tuple[Any, ...]:
     ws, xs = tuple(ws), tuple(xs)
     if len(ws) != len(xs):
@@ -214,6 +240,13 @@ def _paired(ws: Sequence[Any], xs: Sequence[Any]) -> tuple[Any, ...]:
 def _radius(x: Any, y: Any) -> Any:
     r = hypot(x, y)
     return where(r, r, 1.0)  # at the origin, where there is no angle, 0 / 1 is 0
+
+
+def _one_power_less(x: Any, y: Any) -> Any:
+    """x ** (y - 1), which the derivative of x ** 0 multiplies by 0: there it must be finite, x being 0."""
+    if isinstance(y, float) and y:
+        return x if y == 2 else pow(x, y - 1)
+    return pow(where(y, x, where(x * x, x, 1.0)), y - 1)
 
 
 def _pow_pullback(g: float, out: float, x: float, y: float) -> Sequence[float]:
@@ -257,14 +290,14 @@ mul = Op("mul", operator.mul, (lambda out, x, y: y, lambda out, x, y: x),
 div = Op("div", operator.truediv, (lambda out, x, y: 1 / y, lambda out, x, y: -out / y),
          symbol="/", latex=r"\frac{{{x}}}{{{y}}}", doc="x / y; x/0 is an infinity, 0/0 nan", operator="truediv",
          domain=(REALS, POSITIVE), limit=floats.div_limit)
-pow = Op("pow", math.pow, (lambda out, x, y: y * pow(where(y, x, where(x * x, x, 1.0)), y - 1),
+pow = Op("pow", math.pow, (lambda out, x, y: y * _one_power_less(x, y),
                            lambda out, x, y: out * log(where(x, x, where(greater(0.0, y), x, 1.0)))),
          pullback=_pow_pullback, symbol="**", latex="{{{x}}}^{{{y}}}", operator="pow", domain=(POSITIVE, REALS), limit=floats.pow_limit,
          doc="x ** y; nan for x < 0 unless y is whole; both partials of x**0 at 0 are 0", kinks={(0.0, 0.0): (0.0, 0.0)})
 neg = Op("neg", operator.neg, (lambda out, x: -1.0,),
          symbol="-", latex="-{x}", doc="-x", operator="neg")
 abs = Op("abs", math.fabs, (lambda out, x: sign(x),),
-         latex=r"\left|{x}\right|", doc="|x|, with derivative 0 at 0", operator="abs", kinks=JUMP)
+         latex=r"\left|{x}\right|", doc="|x|, with derivative 0 at 0", operator="abs", numpy="fabs", kinks=JUMP)
 
 # Exponentials, logarithms, roots:
 
@@ -285,26 +318,26 @@ cbrt  = Op("cbrt",  math.cbrt,  (lambda out, x: 1 / (3 * out * out),), latex=r"\
            doc="cube root; derivative inf at 0", kinks={(0.0,): (inf,)})
 hypot = Op("hypot", math.hypot, (lambda out, x, y: x / out, lambda out, x, y: y / out),
            latex=r"\sqrt{{{x}^2 + {y}^2}}", doc="sqrt(x*x + y*y); both partials nan at the origin",
-           commutative=True, kinks={(0.0, 0.0): (nan, nan)})
+           commutative=True, kinks={(0.0, 0.0): (nan, nan)}, numpy="hypot")
 
 # Trigonometry and its hyperbolic kin:
 
 sin   = Op("sin",   math.sin,   (lambda out, x: cos(x),),                     latex=r"\sin({x})")
 cos   = Op("cos",   math.cos,   (lambda out, x: -sin(x),),                    latex=r"\cos({x})")
 tan   = Op("tan",   math.tan,   (lambda out, x: 1 + out * out,),              latex=r"\tan({x})")
-asin  = Op("asin",  math.asin,  (lambda out, x: 1 / sqrt((1 - x) * (1 + x)),),  latex=r"\arcsin({x})", domain=((-1.0, 1.0),))
-acos  = Op("acos",  math.acos,  (lambda out, x: -1 / sqrt((1 - x) * (1 + x)),), latex=r"\arccos({x})", domain=((-1.0, 1.0),))
-atan  = Op("atan",  math.atan,  (lambda out, x: 1 / (1 + x * x),),            latex=r"\arctan({x})")
+asin  = Op("asin",  math.asin,  (lambda out, x: 1 / sqrt((1 - x) * (1 + x)),),  latex=r"\arcsin({x})", domain=((-1.0, 1.0),), numpy="arcsin")
+acos  = Op("acos",  math.acos,  (lambda out, x: -1 / sqrt((1 - x) * (1 + x)),), latex=r"\arccos({x})", domain=((-1.0, 1.0),), numpy="arccos")
+atan  = Op("atan",  math.atan,  (lambda out, x: 1 / (1 + x * x),),            latex=r"\arctan({x})", numpy="arctan")
 atan2 = Op("atan2", math.atan2, (lambda out, y, x: x / _radius(x, y) / _radius(x, y), lambda out, y, x: -y / _radius(x, y) / _radius(x, y)),
            latex=r"\operatorname{{atan2}}({y}, {x})", doc="the angle of the point (x, y); both partials 0 at the origin",
-           kinks={(0.0, 0.0): (0.0, 0.0)})
+           kinks={(0.0, 0.0): (0.0, 0.0)}, numpy="arctan2")
 sinh  = Op("sinh",  math.sinh,  (lambda out, x: cosh(x),),                    latex=r"\sinh({x})", limit=lambda x: math.copysign(inf, x))
 cosh  = Op("cosh",  math.cosh,  (lambda out, x: sinh(x),),                    latex=r"\cosh({x})", limit=lambda x: inf)
 tanh  = Op("tanh",  math.tanh,  (lambda out, x: 1 - out * out,),              latex=r"\tanh({x})")
-asinh = Op("asinh", math.asinh, (lambda out, x: 1 / hypot(x, 1.0),),          latex=r"\operatorname{{arsinh}}({x})")
-acosh = Op("acosh", math.acosh, (lambda out, x: 1 / (sqrt(x - 1) * sqrt(x + 1)),), latex=r"\operatorname{{arcosh}}({x})", domain=((1.0, inf),))
+asinh = Op("asinh", math.asinh, (lambda out, x: 1 / hypot(x, 1.0),),          latex=r"\operatorname{{arsinh}}({x})", numpy="arcsinh")
+acosh = Op("acosh", math.acosh, (lambda out, x: 1 / (sqrt(x - 1) * sqrt(x + 1)),), latex=r"\operatorname{{arcosh}}({x})", domain=((1.0, inf),), numpy="arccosh")
 atanh = Op("atanh", math.atanh, (lambda out, x: 1 / ((1 - x) * (1 + x)),),    latex=r"\operatorname{{artanh}}({x})", domain=((-1.0, 1.0),),
-           doc="atanh(1) is inf, atanh(-1) -inf, nan beyond", limit=lambda x: x * inf if x in (-1, 1) else nan)
+           numpy="arctanh", doc="atanh(1) is inf, atanh(-1) -inf, nan beyond", limit=lambda x: x * inf if x in (-1, 1) else nan)
 erf   = Op("erf",   math.erf,   (lambda out, x: 2 * PER_SQRT_PI * exp(-x * x),),  latex=r"\operatorname{{erf}}({x})")
 erfc  = Op("erfc",  math.erfc,  (lambda out, x: -2 * PER_SQRT_PI * exp(-x * x),), latex=r"\operatorname{{erfc}}({x})")
 

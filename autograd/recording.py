@@ -10,9 +10,9 @@ line of each node, to name the one that went wrong (detect_anomaly).
 
 import sys
 from _thread import get_ident
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from math import isfinite
+from math import isfinite, isinf, isnan
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -35,7 +35,7 @@ modes: dict[int, Mode] = {}  # of the threads that record otherwise than as a ru
 
 
 class AnomalyError(FloatingPointError):
-    """A value or a gradient that is nan or infinite, made of finite ones."""
+    """A value that is nan, or infinite without an infinite operand; a gradient gone nan or infinite on its way back."""
 
 
 @contextmanager
@@ -51,6 +51,24 @@ def no_grad() -> Iterator[None]:
     """
     with _mode(_current()._replace(graph=False)):
         yield
+
+
+@contextmanager
+def record_graph() -> Iterator[None]:
+    """Within it, in this thread, the graph is recorded, even under no_grad.
+
+    >>> from autograd import Value
+    >>> with no_grad(), record_graph():
+    ...     y = 2 * Value(1.0)
+    >>> y.op.name
+    'mul'
+    """
+    mode = _current()
+    if mode.graph:
+        yield
+    else:
+        with _mode(mode._replace(graph=True)):
+            yield
 
 
 @contextmanager
@@ -84,6 +102,11 @@ def record_lines() -> "Iterator[WeakKeyDictionary[Value, str]]":
         yield lines
 
 
+def is_recording() -> bool:
+    """Whether this thread records the graph: not under no_grad."""
+    return not modes or _current().graph
+
+
 def _current() -> Mode:
     return modes.get(get_ident(), Mode())
 
@@ -107,25 +130,43 @@ def as_recorded(node: "Value") -> "Value":
     mode = _current()
     if mode.lines is not None and node.op is not None:
         mode.lines[node] = _source_line()
-        if mode.refuse and not isfinite(node.data) and all([isfinite(p.data) for p in node.parents]):
+        if mode.refuse and (isnan(node.data) or (isinf(node.data) and not any([isinf(p.data) for p in node.parents]))):
             raise AnomalyError(f"{in_words(node)} is {node.data}, made at {mode.lines[node]}")
     if not mode.graph:
         node._become_leaf()
     return node
 
 
-def refuse_anomaly(order: "Sequence[Value]") -> None:
-    """Under detect_anomaly, raise AnomalyError if a finite gradient became nan or infinite on the way back."""
-    _, lines, refuse = _current()
-    if lines is None or not refuse:
+def refuse_gradient_anomaly(order: "Sequence[Value]", gradient: "Callable[[Value], float | None]") -> None:
+    """Under detect_anomaly, raise AnomalyError if a finite gradient became nan or infinite on the way back.
+
+    gradient: what the pass over the nodes in `order` found for a node."""
+    if not _current().refuse:
         return
     for node in reversed(order):
+        own = gradient(node)
         for slot, parent in enumerate(node.parents):
-            if isfinite(node.grad) and not isfinite(parent.grad):
+            g = gradient(parent)
+            if own is not None and g is not None and isfinite(own) and not isfinite(g):
                 raise AnomalyError(
-                    f"the gradient of operand {slot} of {in_words(node)} is {parent.grad}, where the node's own is "
-                    f"{short(node.grad)}; made at {lines.get(node, 'a line outside detect_anomaly()')}"
+                    f"the gradient of operand {slot} of {in_words(node)} is {g}, where the node's own is {short(own)}; "
+                    f"made at {_line_of(node)}"
                 )
+
+
+def refuse_tangent_anomaly(order: "Sequence[Value]", tangent: "Callable[[Value], float | None]") -> None:
+    """The same for a pass forward, which found the tangents of the nodes in `order`."""
+    if not _current().refuse:
+        return
+    for node in order:
+        own = tangent(node)
+        if own is not None and not isfinite(own):
+            raise AnomalyError(f"the tangent of {in_words(node)} is {own}; made at {_line_of(node)}")
+
+
+def _line_of(node: "Value") -> str:
+    lines = _current().lines
+    return "a line outside detect_anomaly()" if lines is None or node not in lines else lines[node]
 
 
 def in_words(node: "Value") -> str:

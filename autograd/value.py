@@ -19,12 +19,15 @@ from math import copysign
 from typing import TYPE_CHECKING, Any
 
 from . import ops
-from .floats import real, short
+from .floats import kind_of, real, shape_of, short
 from .ops import OPS, Op
 from .recording import as_recorded, modes
+from .refusals import refuse_in
 
 if TYPE_CHECKING:
     from graphviz import Digraph
+
+    from .hooks import Hook
 
 # Leaves and nodes carry a time stamp: a node, when it was made; a leaf, when its data last changed.
 # A leaf newer than a node made from it is how a stale graph shows.
@@ -61,11 +64,24 @@ class Value:
     """
 
     # One or two operands have a field each. Where _x is None, the operands are the tuple _xs.
-    __slots__ = ("_data", "_grad", "label", "op", "_kind", "_x", "_y", "_xs", "_stamp", "_mark", "__weakref__")
+    __slots__ = (
+        "_float",
+        "_grad",
+        "_label",
+        "op",
+        "_kind",
+        "_x",
+        "_y",
+        "_xs",
+        "_stamp",
+        "_mark",
+        "_hooks",
+        "__weakref__",
+    )
 
-    _data: float
+    _float: float
     _grad: float | None  # None until a pass has reached the node
-    label: str
+    _label: str
     op: Op | None
     _kind: str
     _x: "Value | None"
@@ -73,13 +89,18 @@ class Value:
     _xs: "tuple[Value, ...]"
     _stamp: int
     _mark: int
+    _hooks: "list[Hook]"  # set on nodes with hooks only
+
+    # Above NumPy's scalars, so that np.float64(2) * v comes here at once; below its arrays, which ask each element.
+    __array_priority__ = -1.0
 
     def __init__(self, data: Any, label: str = "", kind: str = VARIABLE) -> None:
-        if not isinstance(label, str):
-            raise TypeError(f"label must be a str, got {label!r}; right: Value({data!r}, label='x')")
-        self._data = real(data)
+        self._float = real(data)
         self._grad = None
-        self.label = label
+        if type(label) is str:
+            self._label = label
+        else:
+            self.label = label
         self.op = self._x = self._y = None
         self._xs = ()
         self._stamp = _now
@@ -90,22 +111,19 @@ class Value:
     @property
     def data(self) -> float:
         """The float this node holds."""
-        return self._data
+        return self._float
 
     @data.setter
     def data(self, data: Any) -> None:
-        global _now
         if self.op is not None:
             raise ValueError(
                 f"{self!r} is the result of {self.op.name}, only a leaf's data can be set; "
                 "right: set the data of its leaves, then build the expression again"
             )
-        data, before = real(data), self._data
-        self._data = data
+        data, before = real(data), self._float
+        self._float = data
         if data != before or copysign(1.0, data) != copysign(1.0, before):
-            with _clock:
-                _now += 1
-                self._stamp = _now
+            self._stamp = next_moment()
 
     @property
     def grad(self) -> float:
@@ -117,14 +135,26 @@ class Value:
         self._grad = real(grad)
 
     @property
+    def label(self) -> str:
+        """The name in pictures and explanations; "" for none."""
+        return self._label
+
+    @label.setter
+    def label(self, label: str) -> None:
+        if not isinstance(label, str):
+            raise TypeError(f"label must be a str, got {type(label).__name__}; right: Value(2.0, label='x')")
+        self._label = label
+
+    @property
     def kind(self) -> str:
         """What sort of node this is. On a leaf it can be set: a parameter made a constant is frozen."""
         return self._kind
 
     @kind.setter
     def kind(self, kind: str) -> None:
-        if self.op is not None or kind not in (VARIABLE, PARAMETER, CONSTANT):
-            raise ValueError(f"a leaf's kind is one of 'variable', 'parameter', 'constant'; got {kind!r} for {self!r}")
+        if self.op is not None or not isinstance(kind, str) or kind not in (VARIABLE, PARAMETER, CONSTANT):
+            given = repr(kind) if isinstance(kind, str) else type(kind).__name__
+            raise ValueError(f"a leaf's kind is one of 'variable', 'parameter', 'constant'; got {given} for {self!r}")
         self._kind = KINDS[KINDS.index(kind)]  # the very string, so that `is` finds it
 
     @property
@@ -144,7 +174,7 @@ class Value:
             return ()
         parents, derivatives = self.parents, self.op.derivatives
         refuse_stale(self)
-        out, operands, found = self._data, [p._data for p in parents], list[float]()
+        out, operands, found = self._float, [p._float for p in parents], list[float]()
 
         def local_derivative(slot: int) -> float:
             if not found:
@@ -159,9 +189,30 @@ class Value:
 
         backward(self, gradient)
 
+    def register_hook(self, hook: "Callable[[Any], Any]") -> "Hook":
+        """Have hook(g) called with d(output)/d(this) whenever a reverse pass has found it, summed over all paths.
+
+        What it returns goes on in place of g, to the operands and into grad; None leaves g as it is. Returns a
+        handle with remove(). Copies and pickles do not carry hooks. Raises TypeError if hook is not callable,
+        ValueError on a constant.
+
+        >>> x = Value(3.0)
+        >>> handle = x.register_hook(lambda g: -g)
+        >>> (x * x).backward()
+        >>> x.grad
+        -6.0
+        """
+        from .hooks import Hook
+
+        if not callable(hook):
+            raise TypeError(f"wrong: v.register_hook({hook!r}); right: v.register_hook(lambda g: 2 * g)")
+        if self._kind is CONSTANT:
+            raise ValueError(f"{self!r} is a constant, which gets no gradient; register the hook on a variable")
+        return Hook(self, hook)
+
     def detach(self) -> "Value":
         """The same number and label as a constant leaf: no gradient flows through it."""
-        return Value(self._data, self.label, CONSTANT)
+        return Value(self._float, self.label, CONSTANT)
 
     def _become_leaf(self) -> None:
         """Forget what this was made of: it is a variable from now on, and its graph is let go."""
@@ -180,18 +231,18 @@ class Value:
         """The node that a row makes of its operands, plain numbers among them becoming constants."""
         if op.variadic or len(operands) > 2:
             xs = tuple([x if isinstance(x, Value) else _constant(x) for x in operands])
-            return _record(op, op.evaluate(*[x._data for x in xs]), None, None, xs)
+            return _record(op, op.evaluate(*[x._float for x in xs]), None, None, xs)
         x, *y = [x if isinstance(x, Value) else _constant(x) for x in operands]
         return _binary(op, x, y[0]) if y else _unary(op, x)
 
     # Python's operators: the fast way to the rows whose `operator` they are.
     # fmt: off
     def __add__(self, y: "Value | float") -> "Value":
-        return _record(ops.add, self._data + y._data, self, y) if isinstance(y, Value) else _binary(ops.add, self, y)
+        return _record(ops.add, self._float + y._float, self, y) if isinstance(y, Value) else _binary(ops.add, self, y)
     def __sub__(self, y: "Value | float") -> "Value":
-        return _record(ops.sub, self._data - y._data, self, y) if isinstance(y, Value) else _binary(ops.sub, self, y)
+        return _record(ops.sub, self._float - y._float, self, y) if isinstance(y, Value) else _binary(ops.sub, self, y)
     def __mul__(self, y: "Value | float") -> "Value":
-        return _record(ops.mul, self._data * y._data, self, y) if isinstance(y, Value) else _binary(ops.mul, self, y)
+        return _record(ops.mul, self._float * y._float, self, y) if isinstance(y, Value) else _binary(ops.mul, self, y)
     def __truediv__(self, y: "Value | float") -> "Value": return _binary(ops.div, self, y)
     def __pow__(self, y: "Value | float") -> "Value": return _binary(ops.pow, self, y)
     def __radd__(self, x: "Value | float") -> "Value": return _reflected(ops.add, x, self)
@@ -220,14 +271,18 @@ class Value:
             "float(v) would leave the graph; wrong: math.exp(v); right: autograd.exp(v), or v.data for the plain number"
         )
 
+    def conjugate(self) -> "Value":
+        """The Value itself, as for any real number. NumPy's std and vdot ask for it."""
+        return self
+
     def __format__(self, spec: str) -> str:
-        return format(self._data, spec) if spec else repr(self)
+        return format(self._float, spec) if spec else repr(self)
 
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""
         grad = f", grad={short(self._grad)}" if self._grad is not None else ""
         kind = f", kind={self._kind!r}" if self._kind is CONSTANT else ""
-        return f"{type(self).__name__}({short(self._data)}{label}{grad}{kind})"
+        return f"{type(self).__name__}({short(self._float)}{label}{grad}{kind})"
 
     if TYPE_CHECKING:
         # The methods that rows become. Not at run time: it would make every attribute slower.
@@ -276,12 +331,22 @@ def register(op: Op) -> Op:
         raise ValueError(f"the name {op.name!r} is taken; give the row another, as in Op('my_{op.name}', ...)")
     if op.operator:
         raise ValueError(f"Python's operators belong to built-in rows; leave operator={op.operator!r} out")
-    if op.name in OPS and hasattr(Value, op.name):
-        delattr(Value, op.name)
+    before = _method_names(OPS[op.name]) if op.name in OPS else set()
+    if op.numpy and op.numpy not in before and hasattr(Value, op.numpy):
+        raise ValueError(f"Value has an attribute {op.numpy!r} already; leave numpy={op.numpy!r} out")
+    for name in before:
+        delattr(Value, name)
     OPS[op.name] = op
-    if op.required == 1 and not op.variadic:
-        setattr(Value, op.name, _method(op))
+    _add_methods(op)
     return op
+
+
+def next_moment() -> int:
+    """A time stamp later than all that there are: leaves that are made from now on have it, or a later one."""
+    global _now
+    with _clock:
+        _now += 1
+        return _now
 
 
 def refuse_stale(node: Value) -> None:
@@ -304,12 +369,12 @@ def refuse_stale_graph(leaves: Iterable[Value], inner: Iterable[Value]) -> None:
 
 
 def _operand(x: Any) -> Any:
-    """x as a Value; NotImplemented for an array with axes, which then broadcasts over its elements."""
+    """x as a Value; NotImplemented for an array with axes or of objects, which then goes over its elements."""
     if isinstance(x, Value):
         return x
-    if type(x) is not float and getattr(x, "shape", ()) != () and hasattr(x, "__array_ufunc__"):
-        return NotImplemented
-    return _constant(x)
+    if type(x) is float or isinstance(x, (float, int)) or not hasattr(type(x), "__array_ufunc__"):
+        return _constant(x)
+    return NotImplemented if shape_of(x) or kind_of(x) == "O" else _constant(x)
 
 
 def _constant(x: object) -> Value:
@@ -322,7 +387,7 @@ def _compare(relation: Callable[[float, float], bool], x: Value, y: Any) -> bool
     y = _operand(y)
     if y is NotImplemented:
         return y  # type: ignore[no-any-return]
-    return relation(x._data, y._data)
+    return relation(x._float, y._float)
 
 
 def _binary(op: Op, x: Value, y: Any) -> Value:
@@ -330,9 +395,9 @@ def _binary(op: Op, x: Value, y: Any) -> Value:
     if y is NotImplemented:
         return y  # type: ignore[no-any-return]
     try:
-        data = op.forward(x._data, y._data)
+        data = op.forward(x._float, y._float)
     except (ArithmeticError, ValueError):
-        data = op.limit(x._data, y._data)
+        data = op.limit(x._float, y._float)
     return _record(op, data if type(data) is float else real(data), x, y)
 
 
@@ -345,18 +410,18 @@ def _reflected(op: Op, x: Any, y: Value) -> Value:
 
 def _unary(op: Op, x: Value) -> Value:
     try:
-        data = op.forward(x._data)
+        data = op.forward(x._float)
     except (ArithmeticError, ValueError):
-        data = op.limit(x._data)
+        data = op.limit(x._float)
     return _record(op, data if type(data) is float else real(data), x, None)
 
 
 def _record(op: Op | None, data: float, x: Value | None, y: Value | None, xs: tuple[Value, ...] = ()) -> Value:
     """A new node. Nearly all are made here, so it goes past __init__ and its checks."""
     node = _new(Value)
-    node._data = data
+    node._float = data
     node._grad = None
-    node.label = ""
+    node._label = ""
     node.op = op
     node._kind = RESULT
     node._x = x
@@ -368,15 +433,21 @@ def _record(op: Op | None, data: float, x: Value | None, y: Value | None, xs: tu
     return as_recorded(node) if modes else node
 
 
-def _method(op: Op) -> Callable[..., Value]:
+def _method_names(op: Op) -> set[str]:
+    """What a row is called as a method of its first operand: its name if it needs no other, and NumPy's name."""
+    return {op.name if op.required == 1 and not op.variadic else "", op.numpy} - {""}
+
+
+def _add_methods(op: Op) -> None:
     def method(self: Value, *args: Any, **named: Any) -> Value:
-        return op(self, *args, **named) if args or named or op.defaults else _unary(op, self)
+        return op(self, *args, **named) if args or named or len(op.operands) > 1 else _unary(op, self)
 
     method.__name__, method.__qualname__, method.__doc__ = op.name, f"Value.{op.name}", op.__doc__
-    return method
+    for name in _method_names(op):
+        setattr(Value, name, method)
 
 
 _BUILT_IN = frozenset(OPS)
 for _op in OPS.values():
-    if _op.required == 1 and not _op.variadic:
-        setattr(Value, _op.name, _method(_op))
+    _add_methods(_op)
+refuse_in(Value)

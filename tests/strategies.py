@@ -18,7 +18,7 @@ from typing import Any
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
-from autograd import OPS, Op, Value
+from autograd import OPS, Op, Value, topological_order
 
 # Enough digits to resolve a step of 5e-324 * STEP on 1, and a sum of 1e308 and 5e-324 exactly.
 DIGITS, STEP, ZERO = 900, mpf(10) ** -40, mpf(10) ** -330
@@ -465,3 +465,82 @@ def _set(part: str) -> None:
 
     if part:
         MathTextParser("path").parse(f"${_UNREAD.sub('+', part)}$")
+
+
+# Large graphs
+
+
+def large_program(seed: int, most: int = 200) -> Program:
+    """A random graph over all rows, of 2 to `most` steps, whose last node is computed from all others.
+
+    Of hypothesis it takes the seed alone: sizes that it chose would be 2 and 3 in every fifth graph.
+
+    Sub-expressions are shared, operands repeated, and some are plain numbers. It is well conditioned: every step fits;
+    none goes where tanh and its like are so flat that their slope has lost digits; and were every step off by one part
+    in 10**16, none would be off by more than 1000."""
+    chance = Random(seed)
+    size = chance.randint(2, most)
+    tape: list[float] = [chance.randint(-40, 40) / 16 for _ in range(chance.randint(1, 4))]
+    inputs, recorded = tuple(tape), list[tuple[str, tuple[int | float, ...]]]()
+    errors = [abs(x) for x in tape]
+    ends = list(range(len(tape)))  # what no step has used yet
+
+    def operand(refs: Sequence[int | float]) -> int | float:
+        kind = chance.random()
+        if kind < 0.15:
+            return chance.randint(-256, 256) / 64
+        if kind < 0.3 and refs:
+            return chance.choice(refs)
+        if kind < 0.6:
+            return chance.choice(ends)
+        return chance.randrange(max(len(tape) - 12, 0) if kind < 0.85 else 0, len(tape))
+
+    def append(name: str, refs: Sequence[int | float], at_any_rate: bool = False) -> None:
+        op = OPS[name]
+        operands = [tape[ref] if isinstance(ref, int) else ref for ref in refs]
+        if not at_any_rate and (all([isinstance(ref, float) for ref in refs]) or not _fits(op, operands)):
+            return
+        out = op.evaluate(*operands)
+        slopes = op.derivatives(out, operands)
+        error = abs(out) + math.fsum(
+            [abs(d) * errors[ref] for d, ref in zip(slopes, refs, strict=True) if isinstance(ref, int)]
+        )
+        flat = abs(out) > 16 or any([0 < abs(d) < 1e-3 for d in slopes])
+        if at_any_rate or not (flat or error > 1000):
+            recorded.append((name, tuple(refs)))
+            tape.append(out)
+            errors.append(error)
+            used = {ref for ref in refs if isinstance(ref, int)}
+            ends[:] = [*[end for end in ends if end not in used], len(tape) - 1]
+
+    names = list(EXACT)
+    while len(recorded) + 1 + (len(ends) + 1) // 2 <= size:
+        name = chance.choice(names)
+        refs: list[int | float] = []
+        for _ in range(arity(OPS[name], chance.randint(1, 3))):
+            refs.append(operand(refs))
+        append(name, refs)
+    while len(ends) > 1:
+        before = len(recorded)
+        append(chance.choice(("mul", "hypot") if len(ends) == 2 else ("affine", "logsumexp")), ends[:3])
+        if len(recorded) == before:
+            append("sum", ends[:3], at_any_rate=True)
+    return Program(inputs, tuple(recorded))
+
+
+# Measures
+
+
+def path_sizes(outputs: Sequence[Value], inputs: Sequence[Value]) -> list[list[float]]:
+    """For each output and input the sum of the |products| over all paths, by which rounding errors are measured.
+
+    By forward accumulation of the local derivatives on the nodes, so that it owes nothing to the passes. An input may
+    be an inner node: paths that lead through another input count as well."""
+    reach: dict[Value, list[float]] = {}
+    for v in topological_order(*outputs):
+        line = [0.0] * len(inputs)
+        for parent, d in zip(v.parents, v.local_derivatives, strict=True):
+            if any(reach[parent]):
+                line = [total + abs(d()) * term for total, term in zip(line, reach[parent], strict=True)]
+        reach[v] = [1.0 if x is v else size for x, size in zip(inputs, line, strict=True)]
+    return [reach[v] for v in outputs]

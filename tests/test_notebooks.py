@@ -25,6 +25,7 @@ NAMES = [
     "06_forward_and_backward_networks",
     "07_logistic_regression",
     "08_training_an_mlp",
+    "09_second_order",
 ]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 
@@ -102,7 +103,7 @@ def faults(text: str) -> list[str]:
     return found
 
 
-def test_all_eight_are_there() -> None:
+def test_all_are_there() -> None:
     assert [path.stem for path in NOTEBOOKS] == NAMES
 
 

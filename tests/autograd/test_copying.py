@@ -1,6 +1,7 @@
 """copy, deepcopy and pickle: sharing, labels, gradients, kinds and staleness are kept."""
 
 import copy
+import gc
 import io
 import itertools
 import pickle
@@ -15,7 +16,8 @@ from hypothesis import given
 from strategies import Program, programs
 
 import autograd
-from autograd import StaleGraphError, Value, topological_order
+import nn
+from autograd import StaleGraphError, Value, custom, gradients, hooks, topological_order
 
 ROOT = Path(autograd.__file__).parents[1]
 
@@ -352,3 +354,119 @@ def test_a_pickler_that_lives_on_does_not_make_others_recurse() -> None:
     first.dump(deep)  # its memo keeps all that it has written
     below = deep.parents[0]
     assert pickle.loads(pickle.dumps(below)).data == below.data
+
+
+# Graphs of gradients, hooks, models, and size
+
+
+@every_way
+@given(program=programs())
+def test_graphs_of_gradients(way: Callable[[Any], Any], program: Program) -> None:
+    """The copy of a slope is a graph of its own: its derivatives are the same numbers, and touch nothing."""
+    tape = program.values()
+    reached = topological_order(tape[-1])
+    inputs = [x for x in tape[: len(program.inputs)] if x in set(reached)]
+    slopes = gradients(tape[-1], inputs, create_graph=True)
+    box = {"inputs": inputs, "out": tape[-1], "slopes": slopes}
+    twin = way(box)
+    before, after = topological_order(tape[-1], *slopes), topological_order(twin["out"], *twin["slopes"])
+    assert len(before) == len(after)
+    assert all(same(a, b) and a is not b for a, b in zip(before, after, strict=True))
+    for slope, copied in zip(slopes, twin["slopes"], strict=True):
+        within = set(topological_order(slope))
+        places = [i for i, x in enumerate(inputs) if x in within]
+        assert gradients(copied, [twin["inputs"][i] for i in places]) == gradients(slope, [inputs[i] for i in places])
+    assert gradients(twin["out"], twin["inputs"]) == [slope.data for slope in slopes]
+    assert all(v._grad is None for v in (*before, *after))
+
+
+@every_way
+def test_hooks_stay_with_the_original(way: Callable[[Any], Any]) -> None:
+    x = Value(2.0, label="x")
+    y = x * x
+    seen: list[float] = []
+    x.register_hook(lambda g: seen.append(g))  # a lambda, which no pickle holds
+    handle = y.register_hook(lambda g: 10 * g)
+    x2, y2 = way([x, y])
+    y2.backward()
+    assert (x2.grad, seen) == (4.0, [])
+    assert not {x2, y2} & set(hooks.hooked)
+    y.backward()
+    assert (x.grad, seen) == (40.0, [40.0])
+    x2.register_hook(lambda g: -g)
+    y2.backward()
+    assert (x2.grad, seen) == (0.0, [40.0])
+    handle.remove()
+
+
+def test_a_subclass_with_hooks_of_its_own_name_keeps_them() -> None:
+    v = Named(2.0, note=["n"])
+    v.register_hook(print)
+    twin = copy.deepcopy(v)
+    assert (twin.note, hasattr(twin, "_hooks"), twin in hooks.hooked) == (["n"], False, False)
+
+
+@every_way
+def test_models_keep_sharing_labels_and_kinds(way: Callable[[Any], Any]) -> None:
+    model = nn.MLP(2, [3, 1])
+    every = list(model.parameters())
+    for i, p in enumerate(every):
+        p.data, p.grad = i / 8, i / 4
+    frozen, *parameters = every
+    frozen.kind = "constant"
+    box = {"model": model, "frozen": frozen, "first": parameters[0], "loss": (model([0.5, -1.0]) - 1) ** 2}
+    twin = way(box)
+    twins = list(twin["model"].parameters())
+    assert type(twin["model"]) is nn.MLP
+    for p, q in zip([frozen, *parameters], [twin["frozen"], *twins], strict=True):
+        assert p is not q
+        assert same(p, q)
+    assert twin["first"] is twins[0]
+    assert {twin["frozen"], *twins} <= set(topological_order(twin["loss"]))
+    twin["loss"].backward()
+    assert [p.grad for p in every] == [i / 4 for i in range(len(every))]
+    box["loss"].backward()
+    assert [p.grad for p in parameters] == [q.grad for q in twins]
+    assert any(p.grad != i / 4 for i, p in enumerate(every))
+    assert twin["model"]([1.0, 2.0]).data == model([1.0, 2.0]).data
+    twin["frozen"].kind = "parameter"
+    assert (len(list(twin["model"].parameters())), len(list(model.parameters()))) == (len(every), len(parameters))
+
+
+def test_a_row_of_ones_own_is_copied_but_pickled_only_if_registered() -> None:
+    cube = custom(lambda x: x**3, lambda out, x: 3 * x * x)
+    x = Value(2.0)
+    y = cube(x)
+    x2, y2 = copy.deepcopy([x, y])
+    assert y2.op is cube
+    assert gradients(y2, x2) == 12.0
+    with pytest.raises(pickle.PicklingError, match=r"register\(op\)"):
+        pickle.dumps(y)
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, WAYS[f"pickle{pickle.HIGHEST_PROTOCOL}"]], ids=["deepcopy", "pickle"])
+def test_a_million_nodes_keep_sharing_and_labels(way: Callable[[Any], Any]) -> None:
+    """A chain in which every node is used twice, every thousandth has a label, and leaves are shared throughout."""
+    a, b = Value(0.5, label="a"), Value(1e-6, label="b")
+    y = a
+    middle = None
+    for k in range(500_000):
+        y = y * y + b if k % 2 else y - b
+        if k % 1000 == 0:
+            y.label = f"y{k}"
+        if k == 1234:
+            middle = y
+    a2, b2, middle2, y2 = way([a, b, middle, y])
+    order, twins = topological_order(y), topological_order(y2)
+    assert len(order) == len(twins) > 700_000
+    assert all(v.data == w.data and v.label == w.label and v.op is w.op for v, w in zip(order, twins, strict=True))
+    assert twins[:2] == [a2, b2]
+    assert middle2 in twins
+    assert twins.index(middle2) == order.index(middle)  # type: ignore[arg-type]
+    assert gradients(y2, [a2, b2]) == gradients(y, [a, b])
+    gc.disable()  # freed at once, without recursion
+    try:
+        del twins, y2, middle2
+        assert a2.parents == ()
+    finally:
+        gc.enable()

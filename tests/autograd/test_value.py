@@ -3,6 +3,7 @@
 import gc
 import math
 import threading
+import tracemalloc
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -455,3 +456,20 @@ def test_errors_leave_no_cycles_of_nodes() -> None:
     del y
     gc.collect()
     assert watch() is None
+
+
+def test_a_node_takes_less_than_250_bytes_and_leaves_none() -> None:
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        y = x = Value(0.5)
+        for _ in range(50_000):
+            y = y * x + x
+        y.backward()
+        assert tracemalloc.get_traced_memory()[0] / 100_000 < 250
+        del x, y
+        assert tracemalloc.get_traced_memory()[0] < 100_000  # a byte a node
+    finally:
+        tracemalloc.stop()
+        gc.enable()

@@ -1,0 +1,36 @@
+"""What Python asks of numbers and a Value refuses, each time with the code that does what was meant.
+
+>>> from autograd import Value
+>>> [10, 20, 30][Value(1.0)]  # doctest: +ELLIPSIS
+Traceback (most recent call last):
+TypeError: a Value is a real number in a graph; wrong: xs[v], range(v), int(v); right: xs[int(v.data)], ...
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+# The methods, the code that calls them, and what to write instead.
+_REFUSALS = (
+    ("__index__", "xs[v], range(v), int(v)", "xs[int(v.data)], range(int(v.data))"),
+    ("__round__ __trunc__", "round(v), math.trunc(v)", "autograd.floor(v), or round(v.data)"),
+    ("__floordiv__ __rfloordiv__", "x // y", "autograd.floor(x / y)"),
+    ("__mod__ __rmod__ __divmod__ __rdivmod__", "x % y", "x - y * autograd.floor(x / y)"),
+    ("__matmul__ __rmatmul__", "v @ w", "autograd.dot(vs, ws)"),
+    ("__and__ __rand__ __or__ __ror__ __xor__ __rxor__", "v & w", "autograd.minimum(v, w), or (v > 0) & (w > 0)"),
+    ("__invert__ __lshift__ __rlshift__ __rshift__ __rrshift__", "~v, v << n", "-v, v * 2**n"),
+    ("as_integer_ratio", "statistics.mean(vs), statistics.stdev(vs)", "autograd.mean(vs), np.std(vs, ddof=1)"),
+)
+
+
+def refuse_in(cls: type[Any]) -> None:
+    """Give a class the methods that refuse."""
+    for names, wrong, right in _REFUSALS:
+        for name in names.split():
+            setattr(cls, name, _refusal(wrong, right))
+
+
+def _refusal(wrong: str, right: str) -> Callable[..., Any]:
+    def method(self: Any, *others: Any) -> Any:
+        raise TypeError(f"a Value is a real number in a graph; wrong: {wrong}; right: {right}")
+
+    return method
