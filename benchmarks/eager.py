@@ -138,7 +138,7 @@ def chain(operations: int) -> Any:
 
 
 def memory(operations: int = 1_000_000) -> tuple[float, float, int]:
-    """Bytes a node takes, before and after the reverse pass, and bytes left once the graph is dropped, collector off."""
+    """Bytes a node, before and after the reverse pass, and bytes left when the graph is dropped, the collector off."""
     chain(operations).backward()  # fills Python's free lists
     gc.collect()
     gc.disable()

@@ -272,8 +272,6 @@ def test_an_empty_argument_beside_another(empty: Any) -> None:
 
 
 def test_matrices_are_arrays() -> None:
-    # DEFECT: np.matrix.ravel() has two axes, so the numbers are lists: "expected a real number or a Value, got list".
-    # Structure should flatten np.asarray(x) (and refuse, or treat as data, what a masked array leaves out).
     found = grad(lambda m: m[0, 0] * m[0, 1])(np.matrix([[3.0, 5.0]]))
     assert np.array_equal(found, [[5.0, 3.0]])
 
@@ -287,8 +285,6 @@ class Parameters(list):  # type: ignore[type-arg]
 
 
 def test_a_list_of_ones_own_is_kept_or_refused_in_words() -> None:
-    # DEFECT: type(x)(parts) calls a subclass's own __init__: "missing 1 required positional argument: 'items'".
-    # `twin = copy(x); twin[:] = parts` keeps the type and its attributes, as is done with dicts.
     found = grad(polynomial)(Parameters("p", [3.0, 5.0]))
     assert list(found) == GRADIENT
 
@@ -571,7 +567,6 @@ def test_vjp_inside_and_pullback_outside() -> None:
 
 
 def test_a_pullback_gives_floats_for_floats_whatever_it_was_called_with_before() -> None:
-    # DEFECT: one call with a Value as cotangent makes all later calls give Values (call.as_values is kept).
     _, pullback = vjp(lambda x: x**3, 2.0)
     assert isinstance(pullback(Value(1.0))[0], Value)
     assert type(pullback(1.0)[0]) is float
@@ -634,10 +629,6 @@ def test_physics_informed_training_of_a_model() -> None:
 
 @pytest.mark.parametrize("transform", FIRST)
 def test_parameters_given_as_other_arguments_stay_connected(transform: str) -> None:
-    # DEFECT (a matter of judgement): with a plain x, the result is a float, although a Value, w, was given or closed
-    # over. (u(0.0) - 1)**2 + (grad(u)(0.5) - 2)**2 then loses the second term's derivative by w without a word.
-    # torch.func.grad stays connected here. Fix: as_values also where the outputs depend on any leaf besides the inputs
-    # that is no constant; or say so in the docstring of grad, with the fix: grad(u)(Value(0.5)).
     w = Value(3.0, label="w")
     slope = FIRST[transform](lambda x: w * x * x, 2.0)
     assert isinstance(slope, Value)
@@ -713,8 +704,6 @@ every_transform = pytest.mark.parametrize("transform", EVERY)
 
 @every_transform
 def test_no_grad_around_a_transform_changes_no_number(transform: str) -> None:
-    # DEFECT for hessian, hvp and derivative(f, 2): under no_grad the gradient's graph is not recorded and they give 0.0
-    # without a word. linearize_gradient and the passes in derivative need record_graph() as the call of f has it.
     def f(x: Any) -> Any:
         return x**4
 
@@ -733,7 +722,6 @@ def test_no_grad_around_a_transform_of_values_gives_leaves(transform: str) -> No
 
 
 def test_the_value_of_a_transform_of_values_is_a_leaf_under_no_grad() -> None:
-    # DEFECT: the value that value_and_grad, jvp and vjp return keeps its graph under no_grad.
     x = Value(2.0)
     with no_grad():
         found = [value_and_grad(lambda x: x * x)(x)[0], jvp(lambda x: x * x, x, 1.0)[0], vjp(lambda x: x * x, x)[0]]
@@ -755,8 +743,6 @@ def test_no_grad_within_the_function_makes_constants(transform: str) -> None:
 @every_transform
 def test_detect_anomaly_around_a_transform(transform: str) -> None:
     """Of x * sqrt(x), the slopes are finite at 0, one step on they are not; of sqrt they are not at all."""
-    # DEFECT for jvp and the tall jacobian (and hvp of a function whose gradient is finite): the forward pass looks for
-    # no anomaly. push_forward needs what pull_back does at its end.
     with detect_anomaly():
         assert EVERY[transform](lambda x: x**4, 2.0) in (32.0, 48.0)
         with pytest.raises(AnomalyError, match="inf"):
@@ -767,7 +753,6 @@ def test_detect_anomaly_around_a_transform(transform: str) -> None:
 
 
 def test_detect_anomaly_sees_the_second_derivative_that_is_infinite() -> None:
-    # DEFECT for hvp: as above.
     for name, transform in SECOND.items():
         with detect_anomaly(), pytest.raises(AnomalyError, match="inf"):
             transform(lambda x: x**1.5, 0.0)
@@ -981,11 +966,6 @@ SINGULAR: dict[str, Function] = {
 
 @pytest.mark.parametrize("f", SINGULAR.values(), ids=SINGULAR)
 def test_first_derivatives_agree_where_they_are_nan_or_infinite(f: Function) -> None:
-    # DEFECT: where a slope of 0 meets an infinite one, IEEE 754, backward() and PyTorch have nan. derivative gives 0.0
-    # (jets leave out the product), and so do passes with create_graph where the 0 is a plain number (floor, relu,
-    # x - x), so that gradients(..., create_graph=True) is not what it is without. derivative(lambda x: x / 0.0) raises
-    # ZeroDivisionError. In _derivative_of_sum leave a term out only if the other factor is finite; in _product d == 0
-    # wants the same of what lies further back, so None should stand only for "no path".
     x = Value(0.0)
     f(x).backward()
     found = {name: first(f, 0.0) for name, first in FIRST.items()}
@@ -1132,9 +1112,6 @@ LIVES: dict[str, Callable[[Function], Any]] = {
 
 @pytest.mark.parametrize("use", LIVES.values(), ids=LIVES)
 def test_what_a_transform_built_is_freed_at_once(use: Callable[[Function], Any]) -> None:
-    # DEFECT: Structure.map and numbers_of hold a recursive inner function, which is a reference cycle (the function and
-    # its cell). Through what it closes over, it keeps the inputs, and for jacobian, hessian, vjp and all transforms of
-    # Values the graph, until the collector comes. Fix: make the recursion a method that takes f.
     made: list[weakref.ref[Value]] = []
 
     def f(x: Any) -> Any:
@@ -1153,7 +1130,6 @@ def test_what_a_transform_built_is_freed_at_once(use: Callable[[Function], Any])
 
 
 def test_a_transform_leaves_nothing_for_the_collector() -> None:
-    # DEFECT: as above; this counts all cycles, with or without a graph in them.
     gc.collect()
     gc.disable()
     try:
@@ -1319,10 +1295,6 @@ def test_a_function_that_returns_something_else(transform: Function, result: Any
     ids=["str", "Module"],
 )
 def test_the_fix_fits_what_the_function_returned(transform: Function, result: Any, fix: str) -> None:
-    # DEFECT: the text is that for an operand of +: "wrong: v + 'text'; right: v + float('text')", and for a model
-    # "right: v + float(x), if x stands for a number". What a function returns wants its own words:
-    # "f returned a str, 'text'. Wrong: lambda x: str(x); right: lambda x: x**2", and for what is callable
-    # "wrong: lambda x: model; right: lambda x: model([x])".
     with pytest.raises(TypeError) as caught:
         transform(bad(result))
     assert fix in str(caught.value)
@@ -1343,7 +1315,6 @@ def test_a_function_that_returns_many(name: str, transform: Function, result: Fu
 
 
 def test_value_and_grad_speaks_of_itself() -> None:
-    # DEFECT: it says "grad needs a function ...": value_and_grad passes with_one_output("grad").
     with pytest.raises(TypeError, match="value_and_grad needs a function that returns one number"):
         value_and_grad(lambda x: [x])(1.0)
 
@@ -1374,8 +1345,6 @@ def test_argnums_that_name_no_argument(transform: Any, argnums: Any, error: Any,
 
 
 def test_argnums_may_be_numpys_integers_and_ranges() -> None:
-    # DEFECT: np.int64(0) and range(2) are refused; both are whole numbers, the type says Sequence[int], and JAX takes
-    # them. Fix: operator.index, and any Sequence that is no str.
     assert grad(f_of_three, argnums=np.int64(1))(3.0, 5.0) == 210.0  # type: ignore[arg-type]
     assert grad(f_of_three, argnums=range(2))(3.0, 5.0) == (175.0, 210.0)
 
@@ -1390,7 +1359,6 @@ def test_arguments_by_name_only() -> None:
 @pytest.mark.parametrize("transform", [grad, value_and_grad, jacobian, hessian, derivative])
 @pytest.mark.parametrize("f", [3.0, Value(3.0), None, "sin", [math.sin]], ids=repr)
 def test_what_is_not_a_function_is_refused_at_once(transform: Any, f: Any) -> None:
-    # DEFECT: grad(f(x)), the most frequent slip, gives a function and says nothing until that is called.
     with pytest.raises(TypeError, match=r"expected a function.*wrong: .*right: "):
         transform(f)
     with pytest.raises(TypeError, match=r"expected a function.*wrong: .*right: "):
@@ -1453,8 +1421,6 @@ def test_orders_that_are_none(n: Any) -> None:
     ids=str,
 )
 def test_tangents_of_another_structure(transform: Any, primals: Any, tangents: Any, expected: str, got: str) -> None:
-    # DEFECT for an array where a number is due (numbers_of lets it pass: "zip() argument 2 is longer ...") and for
-    # tuples ("expected a dict of 0, 1, got a dict of 0": the arguments are a dict inside).
     with pytest.raises(ValueError) as caught:
         transform(lambda *xs: autograd.sum([x * x for x in numbers(list(xs))]), primals, tangents)
     assert "tangents" in str(caught.value)
@@ -1471,7 +1437,6 @@ def test_cotangents_of_another_structure(cotangents: Any) -> None:
 
 
 def test_vjp_and_jvp_without_arguments_say_so() -> None:
-    # DEFECT: "argnums is a place among the arguments, or a tuple of them; got ()", though no argnums were given.
     with pytest.raises(TypeError, match="primals"):
         vjp(lambda: Value(1.0))
     with pytest.raises(TypeError, match="primals"):

@@ -163,8 +163,6 @@ def test_what_is_no_number_is_refused(wrong: Any) -> None:
 
 
 def test_a_value_where_the_pass_is_of_floats_is_refused_with_the_fix() -> None:
-    # DEFECT: "expected a real number or a Value, got Value: wrong: Value(v), v.data = w; right: v.detach()" says that a
-    # Value would do, and proposes to return one. Right here: return a plain number, as in lambda g: 2 * w.data.
     x = Value(2.0)
     x.register_hook(lambda g: Value(2.0))
     with pytest.raises(TypeError) as caught:
@@ -309,9 +307,6 @@ def test_a_hook_that_removes_the_next_one_of_its_node() -> None:
 
 def test_a_hook_that_hooks_a_node_further_back() -> None:
     """It is called in this very pass, in backward and in gradients alike, or in neither."""
-    # DEFECT: backward asks again, at its end, which leaves have hooks: one that came meanwhile is given the sum with
-    # earlier passes (106), and what was there before is added a second time (x.grad is 206 for 106). The leaves with
-    # hooks must be those that there were when the pass began, as in gradients.
     for root in (lambda out, x: out.backward(), gradients):
         x = Value(2.0)
         x.grad = 100.0
@@ -338,10 +333,6 @@ def test_a_hook_that_runs_another_pass() -> None:
 
 
 def test_a_hook_that_runs_backward_over_nodes_of_the_same_pass() -> None:
-    # DEFECT: the pass within resets the cotangents of the nodes that the two share, the outer pass goes on with those,
-    # and x.grad is wrong without a word (168 for 216). PyTorch has it right. Fix: refuse (a backward pass inside the
-    # hook of another, RuntimeError: "wrong: y.backward() in a hook; right: gradients(y, x) in it"), or run passes with
-    # hooks by Linearization.pull_back, which keeps cotangents off the nodes, and write them to grad at its end.
     x = Value(2.0)
     h = x * x
     z = h * h
@@ -390,7 +381,6 @@ def test_with_a_graph_a_hook_is_given_a_value_and_what_it_makes_can_be_different
 
 
 def test_each_hook_of_a_chain_is_given_what_the_pass_is_made_of() -> None:
-    # DEFECT: with create_graph, the hook after one that gave a plain number is given a float, and not a Value.
     x = Value(3.0)
     watch = Watch()
     x.register_hook(lambda g: 2.0)
@@ -426,15 +416,11 @@ def test_the_transforms_that_go_back_call_hooks_and_the_one_that_goes_forward_no
 
 
 def test_a_jacobian_calls_hooks_whatever_its_shape() -> None:
-    # DEFECT: jacobian of a function with hooks gives other numbers where there are more results than inputs, since it
-    # goes forward then. Fix: go back wherever a node between inputs and outputs has a hook.
     tall = jacobian(lambda x: [hooked_square(x), x])(3.0)
     assert tall == [2 * 4 * 27.0, 1.0]
 
 
 def test_second_derivatives_of_a_function_with_hooks_agree() -> None:
-    # DEFECT: hvp goes forward over the gradient, where no hook is called; hessian and grad of grad go back (96 and 160
-    # at 2). The same fix, or a sentence in the docstring of register_hook.
     found = {
         "hessian": hessian(hooked_square)(2.0),
         "hvp": hvp(hooked_square, 2.0, 1.0),

@@ -365,7 +365,6 @@ def test_refusals_show_what_was_given_and_the_fix(call: Any, error: Any, texts: 
 
 
 def test_one_cotangent_that_is_an_array_is_refused_in_words() -> None:
-    # DEFECT: "zip() argument 2 is longer than argument 1"; an array of one number passes.
     x = Value(2.0)
     for cotangent in (np.ones(3), np.ones(1)):
         with pytest.raises(ValueError, match="expected a number, got an array of shape"):
@@ -373,8 +372,6 @@ def test_one_cotangent_that_is_an_array_is_refused_in_words() -> None:
 
 
 def test_cotangents_of_integers_are_refused_or_taken_for_what_they_are() -> None:
-    # DEFECT: the text speaks of indices and argnums, which gradients has none of. Cotangents and tangents are numbers
-    # to multiply by: arrays of integers can be taken there, as plain integers are.
     x = Value(2.0)
     assert gradients(np.array([x * x, x]), x, np.array([1, 10])) == 14.0
 
@@ -407,8 +404,6 @@ def test_an_input_that_a_slope_does_not_depend_on() -> None:
 
 
 def test_under_no_grad_a_graph_that_exists_is_differentiated_and_create_graph_records() -> None:
-    # DEFECT: under no_grad, create_graph=True gives leaves: what asks for a graph gets none. PyTorch records in
-    # grad(..., create_graph=True) whatever the mode around it.
     x = Value(3.0)
     y = x**3
     with autograd.no_grad():

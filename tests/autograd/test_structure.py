@@ -148,8 +148,6 @@ def test_lists_and_tuples_stand_for_one_another_but_not_for_arrays() -> None:
 
 @pytest.mark.parametrize("other", [np.ones(1), np.ones(3), np.zeros(0), np.ones((1, 1))], ids=lambda a: str(a.shape))
 def test_an_array_with_axes_is_not_one_number(other: Any) -> None:
-    # DEFECT: where a number is expected, numbers_of takes an array and gives as many numbers as it holds, so that
-    # gradients(y, x, cotangents=np.ones(3)) says "zip() argument 2 is longer than argument 1", and np.ones(1) passes.
     with pytest.raises(ValueError, match=r"expected a number, got an array of shape"):
         Structure(1.0, "x").numbers_of(other, "y")
     with pytest.raises(ValueError, match=r"y\[1\] has another structure: expected a number, got an array of shape"):
@@ -180,7 +178,6 @@ def test_words(x: Any, words: str) -> None:
 
 @pytest.mark.parametrize("empty", [[], {}, ()], ids=repr)
 def test_an_empty_container_in_words(empty: Any) -> None:
-    # DEFECT: of an empty dict it says "a dict of " and stops.
     words = str(Structure(empty, "x"))
     assert words in ("a list of 0", "a tuple of 0", "an empty dict", "a dict of 0")
 
@@ -229,7 +226,6 @@ def test_arrays_of_whole_numbers_are_numbers_but_no_arguments_to_differentiate_b
 
 
 def test_a_masked_array_is_refused_for_what_it_is() -> None:
-    # DEFECT: "expected a real number or a Value, got NoneType: a function that forgets its `return` gives None".
     with pytest.raises(TypeError, match="masked"):
         Structure(np.ma.array([1.0, 2.0], mask=[False, True]), "p")
 
@@ -247,7 +243,6 @@ def test_array_makes_floats_or_objects() -> None:
 
 
 def test_a_structure_is_no_reference_cycle() -> None:
-    # DEFECT: map and numbers_of leave a recursive inner function behind.
     gc.collect()
     gc.disable()
     try:
