@@ -170,11 +170,12 @@ def _line_of(node: "Value") -> str:
 
 
 def in_words(node: "Value") -> str:
-    """A node as the call that made it, with labels and data of its operands: of many, the first."""
+    """A node as the call that made it, with its label and the labels and data of its operands: of many, the first."""
     parents = node.parents
     operands = [(f"{p.label} = " if p.label else "") + repr(p.data) for p in parents[:8]]
     operands += [f"and {len(parents) - 8} more"] if len(parents) > 8 else []
-    return f"{node.op.name if node.op else 'leaf'}({', '.join(operands)})"
+    name = f"{node.label} = " if node.label else ""
+    return f"{name}{node.op.name if node.op else 'leaf'}({', '.join(operands)})"
 
 
 def _source_line() -> str:

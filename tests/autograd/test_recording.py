@@ -226,3 +226,12 @@ def test_modes_nest_with_transforms_within_and_around() -> None:
         with pytest.raises(AnomalyError):
             grad(autograd.sqrt)(0.0)
     assert not recording.modes
+
+
+def test_an_anomaly_on_the_way_back_names_the_node_by_its_label() -> None:
+    x = Value(0.0, label="x")
+    with detect_anomaly():
+        root = autograd.sqrt(x)
+        root.label = "root"
+        with pytest.raises(AnomalyError, match=r"operand 0 of root = sqrt\(x = 0.0\) is inf"):
+            root.backward()
