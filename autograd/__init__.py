@@ -15,7 +15,7 @@ import builtins
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .composed import log_softmax as log_softmax, mean as mean, softmax as softmax
+from .composed import copysign as copysign, log_softmax as log_softmax, mean as mean, softmax as softmax
 from .graph import leaves as leaves, topological_order as topological_order
 from .ops import *  # noqa: F403  the rows
 from .ops import OPS as OPS, Op as Op, custom as custom
@@ -54,7 +54,18 @@ _MODULES = {
 if not TYPE_CHECKING:
     # As NumPy does, `from autograd import *` leaves out what would hide a builtin (sum, abs, pow).
     __all__ = [
-        *("OPS", "AnomalyError", "Op", "StaleGraphError", "Value", "custom", "detect_anomaly", "leaves", "log_softmax"),
+        *(
+            "OPS",
+            "AnomalyError",
+            "Op",
+            "StaleGraphError",
+            "Value",
+            "copysign",
+            "custom",
+            "detect_anomaly",
+            "leaves",
+            "log_softmax",
+        ),
         *("mean", "no_grad", "register", "softmax", "topological_order", *_MODULES),
         *(name for name in OPS if not hasattr(builtins, name)),
     ]

@@ -17,6 +17,7 @@ from .floats import real
 from .graph import sort
 from .hooks import hooked
 from .recording import modes, refuse_gradient_anomaly
+from .refusals import bad_partials, plain
 from .value import CONSTANT, Value, refuse_stale_graph
 
 _pass = RLock()  # cotangents live on the nodes while a pass runs: one pass at a time
@@ -52,6 +53,9 @@ def backward(root: Value, gradient: float = 1.0) -> None:
                         leaf._grad = 0.0
                 root._grad = (root._grad or 0.0) + gradient
                 _sweep(order)
+            for leaf in leaves:
+                if type(leaf._grad) is not float:
+                    leaf._grad = plain(leaf._grad)
             if modes:
                 refuse_gradient_anomaly(order, Value.grad.__get__)
         except BaseException:
@@ -100,5 +104,7 @@ def _sweep(order: list[Value]) -> None:
                 continue
         except ArithmeticError:  # a plain float raised where IEEE 754 has a value
             cotangents = [g * d for d in op.derivatives(node._float, [v._float for v in node.parents])]
+        except (TypeError, ValueError, IndexError) as error:
+            raise bad_partials(node, error) from error
         for v, gv in zip(node.parents, cotangents, strict=True):
             v._grad += gv

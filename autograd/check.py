@@ -393,7 +393,7 @@ def _compared(subject: _Subject, order: int, as_values: bool) -> tuple[list[Comp
 
 def _wrong(subject: _Subject, worst: Comparison, wrong: int, total: int) -> GradientError:
     ratio = worst.got / worst.expected if worst.expected else inf
-    times = f" ({ratio:.6g} times the expected)" if isfinite(ratio) and ratio else ""
+    times = f" ({ratio:.10g} times the expected)" if isfinite(ratio) and ratio else ""
     others = f"\n{wrong} of {total} derivatives of that order are wrong; this is the worst." if total > 1 else ""
     return GradientError(
         f"{subject.name}: the derivative of order {worst.order} is wrong in {worst.mode}.\n"

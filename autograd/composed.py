@@ -23,6 +23,16 @@ def mean(values: Iterable[Any]) -> Any:
     return ops.sum(values) / len(values)
 
 
+def copysign(x: Any, y: Any) -> Any:
+    """|x| with the sign of y, a zero counting as positive: what SymPy writes its sign with.
+
+    >>> copysign(2.0, -0.5), copysign(-2.0, 3.0)
+    (-2.0, 2.0)
+    """
+    size = ops.abs(x)
+    return ops.where(ops.greater(0.0, y), -size, size)
+
+
 def log_softmax(values: Iterable[Any]) -> list[Any]:
     """log(softmax(values)), without overflow: each value less their logsumexp.
 

@@ -23,7 +23,7 @@ from .jets import nth_derivative
 from .passes import Linearization
 from .recording import is_recording, record_graph
 from .structure import Arguments, Part, Structure, array
-from .value import CONSTANT, Value, next_moment
+from .value import CONSTANT, PARAMETER, VARIABLE, Value, next_moment
 
 Function = Callable[..., Any]
 
@@ -38,8 +38,11 @@ def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> grad(lambda p, t: (p["w"] * 2.0 + p["b"] - t) ** 2)({"w": 1.0, "b": 0.5}, 2.0)
     {'w': 2.0, 'b': 1.0}
     """
-    both = value_and_grad(f, argnums)
-    return _titled(lambda *args, **named: both(*args, **named)[1], "gradient", f)
+
+    def gradient(*args: Any, **named: Any) -> Any:
+        return _value_and_gradient("grad", f, args, named, argnums)[1]
+
+    return _titled(gradient, "gradient", f)
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -50,8 +53,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """
 
     def value_and_gradient(*args: Any, **named: Any) -> tuple[Any, Any]:
-        call = Call(f, args, named, argnums).with_one_output("value_and_grad")
-        return call.value(), call.like_arguments(call.linearize().pull_back([1.0]))
+        return _value_and_gradient("value_and_grad", f, args, named, argnums)
 
     return _titled(value_and_gradient, "value and gradient", f)
 
@@ -68,9 +70,9 @@ def jacobian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """
 
     def jacobian_of_f(*args: Any, **named: Any) -> Any:
-        call = Call(f, args, named, argnums)
-        rows = call.linearize().rows()
-        return call.returned.map(lambda part: call.derivatives_of(part, rows))
+        with Call(f, args, named, argnums) as call:
+            rows = call.linearize().rows()
+            return call.returned.map(lambda part: call.derivatives_of(part, rows))
 
     return _titled(jacobian_of_f, "Jacobian", f)
 
@@ -87,9 +89,9 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     """
 
     def hessian_of_f(*args: Any, **named: Any) -> Any:
-        call = Call(f, args, named, argnums).with_one_output("hessian")
-        rows = call.linearize_gradient().rows()
-        return call.by_argnums(call.given.map(lambda part: call.derivatives_of(part, rows)))
+        with Call(f, args, named, argnums) as call:
+            rows = call.linearize_gradient("hessian").rows()
+            return call.by_argnums(call.given.map(lambda part: call.derivatives_of(part, rows)))
 
     return _titled(hessian_of_f, "Hessian", f)
 
@@ -103,8 +105,8 @@ def jvp(f: Function, primals: Any, tangents: Any) -> tuple[Any, Any]:
     >>> jvp(lambda x, y: [x * y, x + y], (3.0, 5.0), (1.0, 10.0))
     ([15.0, 8.0], [35.0, 11.0])
     """
-    call, along = _call_along(f, primals, tangents)
-    return call.value(), call.like_result(call.linearize().push_forward(along))
+    with _call_along(f, primals, tangents) as call:
+        return call.value(), call.like_result(call.linearize().push_forward(call.tangents))
 
 
 def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
@@ -117,15 +119,17 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     >>> out, pullback([1.0, 10.0])
     ([15.0, 8.0], (15.0, 13.0))
     """
-    call = Call(f, primals, {}, tuple(range(len(primals))))
-    linear = call.linearize()
+    with Call(f, primals, {}, tuple(range(len(primals)))) as call:
+        value, linear = call.value(), call.linearize()
 
     def pullback(cotangents: Any) -> Any:
         weights = call.returned.numbers_of(cotangents, "cotangents")
-        own = linear if call.connected or not any_value(weights) else call.linearize(connected=True)
-        return call.like_arguments(own.pull_back(weights))
+        weights = weights if is_recording() else _plain(weights)
+        with call:
+            own = linear if call.connected or not any_value(weights) else call.linearize(connected=True)
+            return call.like_arguments(own.pull_back(weights))
 
-    return call.value(), pullback
+    return value, pullback
 
 
 def hvp(f: Function, primals: Any, tangents: Any) -> Any:
@@ -137,34 +141,37 @@ def hvp(f: Function, primals: Any, tangents: Any) -> Any:
     >>> hvp(lambda xs: xs[0] ** 2 * xs[1], [3.0, 5.0], [1.0, 0.0])
     [10.0, 6.0]
     """
-    call, along = _call_along(f, primals, tangents)
-    linear = call.with_one_output("hvp").linearize_gradient()
-    # a Hessian is symmetric, so that the way back gives the same, and calls hooks
-    return call.like_arguments(linear.pull_back(along) if linear.has_hooks else linear.push_forward(along))
+    with _call_along(f, primals, tangents) as call:
+        linear = call.linearize_gradient("hvp")
+        # but at a kink, a Hessian is symmetric: the way back gives the same, and calls the hooks
+        one_pass = linear.pull_back if linear.has_hooks else linear.push_forward
+        return call.like_arguments(one_pass(call.tangents))
 
 
 def derivative(f: Function, n: int = 1) -> Function:
-    """The n-th derivative of a function of one number: a function of one number, or of many, each on its own.
+    """The n-th derivative of f by its first argument: a function of one number, or of many, each on its own.
 
     By jets (see jets.py), so that high orders are quick; past the hundredth, Python's stack may end (RecursionError)
-    and floats overflow. Raises ValueError unless n is a whole number from 0 up.
+    and floats overflow. Partials that do more with their operands than calculate, such as branches on their data, are
+    differentiated again and again instead. Raises ValueError unless n is a whole number from 0 up.
 
     >>> import autograd
     >>> derivative(lambda x: x**4, 3)(2.0), derivative(autograd.sin)([0.0, 1.0])
     (48.0, [1.0, 0.5403023058681398])
     """
-    if not isinstance(n, int) or isinstance(n, bool) or n < 0:
+    order = _whole(n)
+    if order is None or order < 0:
         raise ValueError(f"wrong: derivative(f, {n!r}); right: derivative(f, 2) for the second derivative")
 
-    def at(x: Any) -> Any:
-        call = Call(f, (x,), {}, 0).with_one_output("derivative")
-        return call.finished([nth_derivative(call.outputs[0], call.inputs[0], n, call.connected)])[0]
+    def at(x: Any, others: Sequence[Any], named: dict[str, Any]) -> Any:
+        with Call(f, (x, *others), named, 0) as call:
+            return call.finished([call.nth_derivative(order)])[0]
 
-    def at_each(x: Any) -> Any:
-        points = Structure(x, "argument 0")
-        return points.filled([at(number) for number in points.numbers])
+    def at_each(x: Any, *others: Any, **named: Any) -> Any:
+        points = Structure(x, "argument[0]")
+        return points.filled([at(number, others, named) for number in points.numbers])
 
-    return _titled(at_each, f"derivative of order {n}", f)
+    return _titled(at_each, f"derivative of order {order}", f)
 
 
 def stop_gradient(x: Any) -> Any:
@@ -183,7 +190,13 @@ class Call:
     given, returned   how those arguments and the result are put together
     inputs, outputs   the Values that stand for them
     connected         whether what is found are Values, since it depends on some that were there before
+    tangents          those of the inputs, where f is differentiated along some
+
+    `with` it, the inputs are variables to the transforms that partials and hooks may call, and constants to whoever
+    meets them later in what was found.
     """
+
+    tangents: Sequence[Any] = ()
 
     def __init__(self, f: Function, args: tuple[Any, ...], named: dict[str, Any], argnums: Any) -> None:
         self.name = _name(f)
@@ -198,35 +211,57 @@ class Call:
             for place, x in zip(places, self.given.filled(self.inputs), strict=True):
                 filled[place] = x
             self.returned = _structure_of_result(f(*filled, **named), self.name)
-        for x in self.inputs:
-            if x.op is None:
-                x.kind = CONSTANT  # to all others, who may meet it in what is found
         self.outputs = [v if isinstance(v, Value) else Value(v, kind=CONSTANT) for v in self.returned.numbers]
         self.given_values = any_value(self.given.numbers)
-        older = [leaf for leaf in leaves(*self.outputs) if leaf._stamp < start and leaf.kind != CONSTANT]
+        older = [v for v in leaves(*self.outputs) if v.kind == PARAMETER or (v.kind == VARIABLE and v._stamp < start)]
         self.connected = is_recording() and bool(older or self.given_values)
 
-    def with_one_output(self, transform: str) -> "Call":
-        """This call, if f returned one number; else a TypeError."""
+    def __enter__(self) -> "Call":
+        self._set_kind_of_inputs(VARIABLE)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._set_kind_of_inputs(CONSTANT)
+
+    def _set_kind_of_inputs(self, kind: str) -> None:
+        for x in self.inputs:
+            if x.op is None:
+                x.kind = kind
+
+    def refuse_many(self, transform: str) -> None:
+        """Raise TypeError unless f returned one number."""
         if not self.returned.is_number:
             raise TypeError(
                 f"{transform} needs a function that returns one number; {self.name} returned {self.returned}. "
                 f"Wrong: {transform}({self.name}); right: jacobian({self.name}), or "
                 f"{transform}(lambda x: autograd.sum({self.name}(x)))"
             )
-        return self
 
     def linearize(self, connected: bool = False) -> Linearization:
         return Linearization(self.outputs, self.inputs, connected or self.connected)
 
-    def linearize_gradient(self) -> Linearization:
+    def linearize_gradient(self, transform: str) -> Linearization:
         """The gradient's linearization, the gradient being a function of the inputs as well."""
+        self.refuse_many(transform)
         gradient = Linearization(self.outputs, self.inputs, create_graph=True).pull_back([1.0])
         return Linearization(gradient, self.inputs, self.connected)
 
+    def nth_derivative(self, n: int) -> Any:
+        """The n-th derivative by the one input."""
+        self.refuse_many("derivative")
+        if n == 1:
+            return self.linearize().push_forward([1.0])[0]
+        try:
+            return nth_derivative(self.outputs[0], self.inputs[0], n, self.connected)
+        except (TypeError, AttributeError):
+            outputs: Sequence[Any] = self.outputs
+            for order in range(1, n + 1):
+                outputs = Linearization(outputs, self.inputs, order < n or self.connected).pull_back([1.0])
+            return outputs[0]
+
     def value(self) -> Any:
         """What f returned."""
-        return self.like_result(self.outputs if self.connected else [v.data for v in self.outputs])
+        return self.like_result(self.outputs if self.connected else _plain(self.outputs))
 
     def like_result(self, numbers: Sequence[Any]) -> Any:
         """One number per output, put together as the result is."""
@@ -257,16 +292,25 @@ class Call:
         return [Value(v) for v in numbers] if self.given_values and not self.connected else numbers
 
 
-def _call_along(f: Function, primals: Any, tangents: Any) -> tuple[Call, list[Any]]:
-    """f called with the primals, and the tangent of each input."""
-    if isinstance(primals, tuple):
+def _value_and_gradient(transform: str, f: Function, args: Any, named: dict[str, Any], argnums: Any) -> tuple[Any, Any]:
+    with Call(f, args, named, argnums) as call:
+        call.refuse_many(transform)
+        return call.value(), call.like_arguments(call.linearize().pull_back([1.0]))
+
+
+def _call_along(f: Function, primals: Any, tangents: Any) -> Call:
+    """f called with the primals, to be differentiated along the tangents."""
+    if type(primals) is tuple:  # a named tuple is one argument
         call = Call(f, primals, {}, tuple(range(len(primals))))
-        along = call.given.numbers_of(tuple(tangents) if isinstance(tangents, list) else tangents, "tangents")
+        call.tangents = call.given.numbers_of(tuple(tangents) if isinstance(tangents, list) else tangents, "tangents")
     else:
         call = Call(f, (primals,), {}, 0)
-        along = Structure(primals, "primals").numbers_of(tangents, "tangents")
-    call.connected = call.connected or (is_recording() and any_value(along))
-    return call, along
+        call.tangents = Structure(primals, "primals").numbers_of(tangents, "tangents")
+    if any_value(call.tangents):
+        call.connected, call.given_values = is_recording(), True
+    if not call.connected:
+        call.tangents = _plain(call.tangents)
+    return call
 
 
 def _structure_of_result(result: Any, name: str) -> Structure:
@@ -291,6 +335,10 @@ def _fresh(x: Any) -> Value:
     node = x * 1.0 if x.kind != CONSTANT else Value(x.data)
     node.label = x.label
     return node
+
+
+def _plain(numbers: Sequence[Any]) -> list[float]:
+    return [v.data if isinstance(v, Value) else v for v in numbers]
 
 
 def any_value(numbers: Sequence[Any]) -> bool:
@@ -318,7 +366,7 @@ def _places(argnums: Any, count: int, name: str) -> list[int]:
 
 def _whole(x: Any) -> Any:
     """A whole number as an int; None for anything else, True and False included."""
-    is_index = hasattr(type(x), "__index__") and not isinstance(x, (bool, Value))
+    is_index = hasattr(type(x), "__index__") and not isinstance(x, (bool, Value)) and getattr(x, "shape", ()) == ()
     return operator.index(x) if is_index else None
 
 

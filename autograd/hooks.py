@@ -23,7 +23,7 @@ hooked: "WeakSet[Value]" = WeakSet()  # the nodes that have any
 
 
 class Hook:
-    """A function registered on a node: `remove()` takes it back."""
+    """A function registered on a node: `remove()` takes it back, as the end of a `with` block does."""
 
     def __init__(self, node: "Value", function: Callable[[Any], Any]) -> None:
         self.node, self.function = ref(node), function  # weak: a graph with hooks is freed at once, too
@@ -31,6 +31,12 @@ class Hook:
             node._hooks = []
             hooked.add(node)
         node._hooks.append(self)
+
+    def __enter__(self) -> "Hook":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
 
     def remove(self) -> None:
         """Take the function back; a second time does nothing."""

@@ -13,11 +13,13 @@ differentiating derivatives again and again makes graphs that grow exponentially
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from math import comb, isfinite
+from math import comb
 from typing import Any
 
+from .floats import real
 from .graph import sort
 from .ops import Op, install_operators
+from .passes import product, sum_of
 from .recording import modes, record_graph, refuse_tangent_anomaly
 from .value import CONSTANT, Value, refuse_stale_graph
 
@@ -37,28 +39,33 @@ def nth_derivative(output: Value, x: Value, n: int, create_graph: bool = False) 
 
     made: dict[Any, Jet] = {}
     jets = {x: Jet(made, number(x), 1.0)}
-    with record_graph() if create_graph else nullcontext():
-        for node in inner:
-            op, parents = node.op, node.parents
-            if op is not None and node is not x and any([p in jets for p in parents]):
-                operands = [jets.get(p) or (p._float if p._kind is CONSTANT else Jet(made, number(p))) for p in parents]
-                jets[node] = jet = Jet.of_row(op, operands, made, number(node))
-                jet.derivative(n)  # now, operands first: on demand, a deep graph would be a deep recursion
-    found = jets[output].derivative(n) if output in jets else 0.0 if n else number(output)
-    if modes and not create_graph:
-        for k in range(1, n + 1):
-            rates = {node: jet.derivative(k) for node, jet in jets.items()}
-            refuse_tangent_anomaly(inner, rates.get)
-    for jet in made.values():
-        jet.following = None  # a partial may lead back to its result: nothing is to be left for the collector
-    made.clear()
+    try:
+        with record_graph() if create_graph else nullcontext():
+            for node in inner:
+                op, parents = node.op, node.parents
+                if op is not None and node is not x and any([p in jets for p in parents]):
+                    constants = {p: p._float if p._kind is CONSTANT else Jet(made, number(p)) for p in parents}
+                    jets[node] = jet = Jet.of_row(
+                        op, [jets.get(p) or constants[p] for p in parents], made, number(node)
+                    )
+                    jet.derivative(n)  # now, operands first: on demand, a deep graph would be a deep recursion
+        found = jets[output].derivative(n) if output in jets else None if n else number(output)
+        if modes and not create_graph:
+            for k in range(1, n + 1):
+                refuse_tangent_anomaly(inner, {node: jet.derivative(k) for node, jet in jets.items()}.get)
+    finally:
+        for jet in made.values():
+            jet.following = None  # a partial may lead back to its result: nothing is to be left for the collector
+        made.clear()
+    found = 0.0 if found is None else found
     return Value(found, kind=CONSTANT) if create_graph and not isinstance(found, Value) else found
 
 
 class Jet:
     """A number and its derivatives: those known so far, and the function that gives the next.
 
-    Where there is no such function, the others are 0. made: all jets of one computation, by row and operands."""
+    Where there is no such function, the others are None: 0, as no path leads there, even times an infinity.
+    made: all jets of one computation, by row and operands."""
 
     __slots__ = ("following", "known", "made")
 
@@ -71,7 +78,7 @@ class Jet:
         known, following = self.known, self.following
         while len(known) <= k:
             if following is None:
-                return 0.0
+                return None
             known.append(following(len(known)))
         return known[k]
 
@@ -108,9 +115,10 @@ class Jet:
 def _partials(op: Op, out: Jet, operands: Sequence[Any], slots: Sequence[int]) -> list[tuple[int, Any]]:
     try:
         if op.gradient is not None:
-            gradient = op.gradient(out, *operands)
+            gradient = op.whole_gradient(out, operands)
             return [(slot, gradient[slot]) for slot in slots]
-        return [(slot, op.partials[slot](out, *operands)) for slot in slots]
+        found = [(slot, op.partials[slot](out, *operands)) for slot in slots]
+        return [(slot, d if isinstance(d, Jet) else real(d)) for slot, d in found]
     except ArithmeticError:  # of the plain numbers (1 / 0.0); jets follow IEEE 754
         if all([isinstance(x, Jet) for x in operands]):
             raise
@@ -119,18 +127,14 @@ def _partials(op: Op, out: Jet, operands: Sequence[Any], slots: Sequence[int]) -
 
 def _derivative_of_sum(k: int, products: Sequence[tuple[Jet, Any]]) -> Any:
     """The k-th derivative of the sum of x' * partial: the sum of comb(k, j) * x^(j + 1) * partial^(k - j)."""
-    total: Any = 0.0
+    total: Any = None
     for x, partial in products:
         for j in range(k + 1) if isinstance(partial, Jet) else (k,):
             slope, rate = x.derivative(j + 1), partial.derivative(k - j) if isinstance(partial, Jet) else partial
-            if not _is_nothing(slope, rate):
-                total = total + slope * rate * comb(k, j)
+            if slope is not None and rate is not None:
+                term = product(slope, rate) * comb(k, j)
+                total = term if total is None else sum_of(total, term)
     return total
-
-
-def _is_nothing(x: Any, y: Any) -> bool:
-    """Whether x * y is a 0 that no input can change: nothing to add, and no node to make."""
-    return any([a.__class__ is not Value and a == 0 and isfinite(getattr(b, "data", b)) for a, b in ((x, y), (y, x))])
 
 
 install_operators(Jet)

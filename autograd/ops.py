@@ -167,7 +167,7 @@ class Op:
         """d(out)/d(operand) for each operand, as any interpreter's operands evaluate them."""
         try:
             if self.gradient is not None:
-                return tuple(self.gradient(out, *operands))
+                return self.whole_gradient(out, operands)
             return tuple([partial(out, *operands) for partial in self.partials])
         except ArithmeticError:  # a plain float raised (1 / 0.0) where IEEE 754 has a value
             if isinstance(out, IEEE):
@@ -175,8 +175,18 @@ class Op:
             exact = self.derivatives(IEEE(out), tuple(map(IEEE, operands)))
             return tuple(map(float, exact))
 
+    def whole_gradient(self, out: Any, operands: Sequence[Any]) -> tuple[Any, ...]:
+        """What a variadic row's gradient gives. ValueError unless that is one derivative for each operand."""
+        found = tuple(self.gradient(out, *operands)) if self.gradient is not None else ()
+        if len(found) != len(operands):
+            raise ValueError(f"{self!r}: its gradient gave {len(found)} derivatives for {len(operands)} operands")
+        return found
+
     def __repr__(self) -> str:
         return f"<Op {self.signature}>"
+
+    def __copy__(self) -> "Op":
+        return self
 
     def __deepcopy__(self, memo: object) -> "Op":
         return self
@@ -390,9 +400,9 @@ greater = Op("greater", lambda x, y: 1.0 if x > y else 0.0, (lambda out, x, y: 0
 sign    = Op("sign", lambda x: x if x != x else float((x > 0) - (x < 0)), (lambda out, x: 0.0,),
              latex=r"\operatorname{{sign}}({x})", doc="-1, 0 or 1; derivative 0", kinks=JUMP)
 floor   = Op("floor", lambda x: math.copysign(math.floor(x), x), (lambda out, x: 0.0,), limit=lambda x: x,
-             latex=r"\lfloor {x} \rfloor", doc="the whole number at or below x; derivative 0", kinks=JUMP)
+             latex=r"\lfloor {x} \rfloor", doc="the whole number at or below x; derivative 0", kinks=JUMP, numpy="__floor__")
 ceil    = Op("ceil", lambda x: math.copysign(math.ceil(x), x), (lambda out, x: 0.0,), limit=lambda x: x,
-             latex=r"\lceil {x} \rceil", doc="the whole number at or above x; derivative 0", kinks=JUMP)
+             latex=r"\lceil {x} \rceil", doc="the whole number at or above x; derivative 0", kinks=JUMP, numpy="__ceil__")
 
 # Variadic rows: one node whatever the number of operands. Sums are rounded once (math.fsum).
 

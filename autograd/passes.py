@@ -12,11 +12,21 @@ the table's partials, taken once: as floats, or, so that the results can be diff
 import operator
 from collections.abc import Sequence
 from contextlib import nullcontext
+from math import isfinite
 from typing import Any
 
+from .floats import real
 from .graph import sort
 from .hooks import hooked, through_hooks
-from .recording import modes, record_graph, refuse_gradient_anomaly, refuse_tangent_anomaly
+from .recording import (
+    AnomalyError,
+    modes,
+    name_the_node,
+    record_graph,
+    refuse_gradient_anomaly,
+    refuse_tangent_anomaly,
+)
+from .refusals import bad_partials, plain
 from .structure import Structure
 from .value import CONSTANT, Value, refuse_stale_graph
 
@@ -70,22 +80,20 @@ class Linearization:
         self.outputs, self.inputs, self.create_graph = outputs, inputs, create_graph
         self.places: dict[Value, int] = {}
         self.terms: list[list[tuple[int, Any]]] = []
-        leaves, inner = sort(outputs)
-        if inner:
-            refuse_stale_graph(leaves, inner)
+        self._graph = leaves, inner = sort(outputs)
+        self._refuse_stale()
         places, wanted = self.places, set(inputs)
         for leaf in leaves:
             if leaf in wanted:
                 places[leaf] = len(places)
                 self.terms.append([])
-        terms = _terms_as_values if create_graph else _terms_as_floats
         with record_graph() if create_graph else nullcontext():
             for node in inner:
-                found = terms(node, places)
+                found = self._terms_of(node)
                 if found or node in wanted:
                     self.terms.append(found)
                     places[node] = len(places)
-        self._times, self._plus = (_product, _sum) if create_graph else (operator.mul, operator.add)
+        self._times, self._plus = (product, sum_of) if create_graph else (operator.mul, operator.add)
 
     @property
     def has_hooks(self) -> bool:
@@ -94,6 +102,8 @@ class Linearization:
     def pull_back(self, cotangents: Sequence[Any]) -> list[Any]:
         """Reverse mode: the cotangent of each input, from those of the outputs."""
         times, plus, places = self._times, self._plus, self.places
+        if self.create_graph:
+            self._refuse_stale()
         at = self._seeded(self.outputs, cotangents)
         with_hooks = {place: v for v, place in places.items() if v in hooked} if hooked else {}
         with record_graph() if self.create_graph else nullcontext():
@@ -142,6 +152,19 @@ class Linearization:
         columns = [self.push_forward(_one_at(place, count)) for place in range(count)]
         return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in self.outputs]
 
+    def _terms_of(self, node: Value) -> list[tuple[int, Any]]:
+        try:
+            return (_terms_as_values if self.create_graph else _terms_as_floats)(node, self.places)
+        except AnomalyError as error:
+            raise name_the_node(error, node) from None
+        except (TypeError, ValueError, IndexError) as error:
+            raise bad_partials(node, error) from error
+
+    def _refuse_stale(self) -> None:
+        leaves, inner = self._graph
+        if inner:
+            refuse_stale_graph(leaves, inner)
+
     def _seeded(self, nodes: Sequence[Value], numbers: Sequence[Any]) -> list[Any]:
         """For each place the number that its node starts with; None where no path leads yet."""
         at: list[Any] = [None] * len(self.places)
@@ -153,7 +176,7 @@ class Linearization:
 
     def _result(self, number: Any) -> Any:
         if not self.create_graph:
-            return 0.0 if number is None else number
+            return 0.0 if number is None else number if type(number) is float else plain(number)
         return number if isinstance(number, Value) else Value(number or 0.0, kind=CONSTANT)
 
 
@@ -184,26 +207,30 @@ def _terms_as_values(node: Value, places: "dict[Value, int]") -> list[tuple[int,
     slots = [slot for slot, p in enumerate(parents) if p in places]
     operands: Sequence[Any] = [p if p._kind is not CONSTANT or p in places else p._float for p in parents]
     if op.gradient is not None:
-        derivatives = op.gradient(node, *operands) if slots else ()
-        return [(places[parents[slot]], derivatives[slot]) for slot in slots]
-    try:
-        return [(places[parents[slot]], op.partials[slot](node, *operands)) for slot in slots]
-    except ArithmeticError:  # of the plain numbers (1 / 0.0); Values follow IEEE 754
-        return [(places[parents[slot]], op.partials[slot](node, *parents)) for slot in slots]
+        gradient = op.whole_gradient(node, operands) if slots else ()
+        found = [gradient[slot] for slot in slots]
+    else:
+        try:
+            found = [op.partials[slot](node, *operands) for slot in slots]
+        except ArithmeticError:  # of the plain numbers (1 / 0.0); Values follow IEEE 754
+            found = [op.partials[slot](node, *parents) for slot in slots]
+    return [
+        (places[parents[slot]], d if isinstance(d, Value) else real(d)) for slot, d in zip(slots, found, strict=True)
+    ]
 
 
-def _product(g: Any, d: Any) -> Any:
+def product(g: Any, d: Any) -> Any:
     """g * d without the nodes that would say nothing: times 1, and times a 0 that no input can change."""
     for x, y in ((g, d), (d, g)):
         if not isinstance(x, Value):
             if x == 1:
                 return y
-            if x == 0 and isinstance(y, Value):
-                return x * y.data  # nan where that is not finite, as a pass on floats has it
+            if x == 0 and isinstance(y, Value) and isfinite(y.data):
+                return 0.0
     return g * d
 
 
-def _sum(x: Any, y: Any) -> Any:
+def sum_of(x: Any, y: Any) -> Any:
     if not isinstance(x, Value) and x == 0:
         return y
     return x if not isinstance(y, Value) and y == 0 else x + y

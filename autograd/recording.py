@@ -145,9 +145,14 @@ def refuse_gradient_anomaly(order: "Sequence[Value]", gradient: "Callable[[Value
         return
     for node in reversed(order):
         own = gradient(node)
+        if own is not None and isnan(own):  # had another node made it so, that would have been found below
+            raise AnomalyError(
+                f"the gradient of {in_words(node)} is {own} to begin with, by backward or a hook; "
+                f"made at {_line_of(node)}"
+            )
         for slot, parent in enumerate(node.parents):
             g = gradient(parent)
-            if own is not None and g is not None and isfinite(own) and not isfinite(g):
+            if own is not None and g is not None and (isnan(g) or (isinf(g) and isfinite(own))):
                 raise AnomalyError(
                     f"the gradient of operand {slot} of {in_words(node)} is {g}, where the node's own is {short(own)}; "
                     f"made at {_line_of(node)}"
@@ -162,6 +167,11 @@ def refuse_tangent_anomaly(order: "Sequence[Value]", tangent: "Callable[[Value],
         own = tangent(node)
         if own is not None and not isfinite(own):
             raise AnomalyError(f"the tangent of {in_words(node)} is {own}; made at {_line_of(node)}")
+
+
+def name_the_node(error: AnomalyError, node: "Value") -> AnomalyError:
+    """What to say of an anomaly in a partial of node, where the gradient is built as a graph."""
+    return AnomalyError(f"{error}; that is in the derivative of {in_words(node)}, made at {_line_of(node)}")
 
 
 def _line_of(node: "Value") -> str:

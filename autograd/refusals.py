@@ -1,4 +1,5 @@
-"""What Python asks of numbers and a Value refuses, each time with the code that does what was meant.
+"""What is refused, with the code that does what was meant: what Python asks of numbers and of Values in vain, and
+what partials give that is no derivative.
 
 >>> from autograd import Value
 >>> [10, 20, 30][Value(1.0)]  # doctest: +ELLIPSIS
@@ -7,7 +8,13 @@ TypeError: a Value is a real number in a graph; wrong: xs[v], range(v), int(v); 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from .floats import real
+from .recording import in_words
+
+if TYPE_CHECKING:
+    from .value import Value
 
 # The methods, the code that calls them, and what to write instead.
 _REFUSALS = (
@@ -34,3 +41,21 @@ def _refusal(wrong: str, right: str) -> Callable[..., Any]:
         raise TypeError(f"a Value is a real number in a graph; wrong: {wrong}; right: {right}")
 
     return method
+
+
+def bad_partials(node: "Value", error: Exception) -> Exception:
+    """What to raise where the partials of a node fail."""
+    return type(error)(
+        f"the partials of {in_words(node)} fail: {error}. Each gives a number, one for each operand, and is written "
+        "with ordinary operators and rows; wrong: lambda out, x: math.cos(x); right: lambda out, x: autograd.cos(x)"
+    )
+
+
+def plain(number: Any) -> float:
+    """A number that a pass on floats found. TypeError for a Value, which came in through a partial."""
+    if hasattr(type(number), "apply_op"):
+        raise TypeError(
+            "a partial gave a Value in a pass on floats: it is a function of its operands alone. "
+            "Wrong: custom(forward, lambda out, x: w * x); right: make w an operand, lambda out, w, x: ..."
+        )
+    return real(number)

@@ -15,6 +15,7 @@ from strategies import Program, arity, flat, ordinary_points, programs
 import autograd
 from autograd import OPS, Op, Value, check_gradients, custom, grad, stop_gradient
 from autograd.check import Comparison, GradientError
+from autograd.differences import extrapolated
 from autograd.passes import Linearization
 
 SLIP = 1 / 2000
@@ -155,6 +156,23 @@ def test_forward_mode_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Linearization, "push_forward", wrong)
     assert refused(autograd.tanh, 0.5).worst.mode == "forward mode"
+
+
+def test_forward_mode_on_values_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Linearization.push_forward
+
+    def wrong(self: Linearization, tangents: Sequence[Any]) -> list[Any]:
+        return [t * (1 + SLIP) if self.create_graph else t for t in right(self, tangents)]
+
+    monkeypatch.setattr(Linearization, "push_forward", wrong)
+    assert refused(autograd.tanh, 0.5).worst.mode == "forward mode on Values"
+
+
+def test_a_wrong_partial_that_divides_by_zero_is_named() -> None:
+    op = custom(lambda x: 3 * x, lambda out, x: 1 / (1 / x))
+    error = refused(op, 0.0)
+    assert error.worst.got == 0.0
+    assert "The partial of custom by x is wrong by itself" in str(error)
 
 
 def test_reverse_mode_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,6 +395,38 @@ def test_small_derivatives_beside_large_ones() -> None:
     assert check_gradients(f, 1.0, 1.0, 0.0).relative_error < 1e-7
 
 
+@pytest.mark.parametrize("k", [10.0, 100.0, 1000.0])
+def test_a_derivative_off_by_three_parts_in_ten_million_is_caught(k: float) -> None:
+    """Differences that are less certain than that are not believed at once."""
+    slipped = custom(math.sin, lambda out, x: (1 + 3e-7) * autograd.cos(x))
+    assert refused(lambda x: slipped(k * x), 1.0, order=1).worst.relative_error == pytest.approx(3e-7, rel=0.1)
+
+
+def test_a_small_input_beside_a_large_one() -> None:
+    """It needs steps of its own size."""
+    assert check_gradients(lambda x, y: autograd.log(x) * y, 1e-20, 1.0).relative_error < 1e-7
+
+
+def test_a_constant_among_the_results() -> None:
+    found = check_gradients(lambda x: [x * x, 2.0, Value(3.0, kind="constant")], 1.0)
+    assert found.relative_error < 1e-7
+
+
+def test_too_few_finite_numbers_and_those_that_overflow_make_no_difference() -> None:
+    def line(x: float) -> float:
+        return 3 * x
+
+    steps = [0.8, 0.4, 0.2, 0.1]
+    samples = [(h, line(1 - h), line(1 + h)) for h in steps]
+    (value, slope) = line(1.0), 3.0
+    for count, expected in ((4, slope), (3, slope), (2, None), (0, None)):
+        finite, rest = samples[:count], [(h, math.nan, inf) for h in steps[count:]]
+        for found in (extrapolated(value, finite), extrapolated(value, finite + rest)):
+            assert (found and found.value) == pytest.approx(expected)
+    assert extrapolated(100.0, samples).size == 100.0  # type: ignore[union-attr]
+    assert extrapolated(0.0, [(h, -1.7e308, 1.7e308) for h in steps]) is None
+
+
 def test_a_zero_beside_large_inputs() -> None:
     """A step of the size of 1 would drown in the rounding of the sum."""
     slipped = custom(lambda x: x, lambda out, x: 1 + SLIP)
@@ -398,6 +448,16 @@ def test_derivatives_that_cancel_to_rounding_errors() -> None:
 def test_terms_that_cancel_everywhere(x: float) -> None:
     """0.1 + 0.2 - 0.3 is not 0 in floats: the derivative is as far off as the function."""
     assert check_gradients(lambda x: (0.1 * x + 0.2 * x) - 0.3 * x, x).relative_error <= 1e-7
+
+
+def test_terms_that_cancel_beside_small_ones() -> None:
+    found = check_gradients(lambda x, y: [1e-30 * x, (0.1 * y + 0.2 * y) - 0.3 * y], 0.5, 1.0)
+    assert found.relative_error <= 1e-7
+
+
+def test_a_kink_so_near_that_rounding_hides_the_slope_beside_it() -> None:
+    """Steps short of the kink change nothing but the last digit of a large number."""
+    assert check_gradients(lambda x: 1e6 + autograd.abs(x - 1), 1.0 + 1e-9, order=1).relative_error <= 1e-7
 
 
 def test_rounding_that_hides_the_derivative_is_named() -> None:
@@ -480,6 +540,20 @@ def test_a_wrong_row_deep_in_a_graph_is_named() -> None:
         return h
 
     assert "The partial of slipped by x is wrong by itself" in str(refused(f, [0.1, 0.2, 0.3], order=1))
+
+
+def test_the_search_for_the_wrong_row_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row at each point is looked at once, and no more than so many of them."""
+
+    def f(x: Any) -> Any:
+        y = x * stop_gradient(x)
+        for _ in range(9):
+            y = y + autograd.sin(y) * 1e-9
+        return y
+
+    for most, ending in ((5, "the first 5 are right by themselves."), (1000, "or a hook change a gradient?")):
+        monkeypatch.setattr(autograd.check, "AT_MOST", most)
+        assert str(refused(f, 3.0, order=1)).endswith(ending)
 
 
 def test_the_result() -> None:

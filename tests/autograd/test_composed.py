@@ -106,3 +106,15 @@ def test_extremes() -> None:
 def test_what_is_not_a_number(function: Any) -> None:
     with pytest.raises(TypeError, match="got str"):
         function([Value(1.0), "2"])
+
+
+def test_copysign() -> None:
+    x = Value(-3.0)
+    out = autograd.copysign(x, 2.0)
+    out.backward()
+    assert (out.data, x.grad, autograd.copysign(3.0, Value(-1.0)).data, autograd.copysign(3.0, 0.0)) == (
+        3.0,
+        -1.0,
+        -3.0,
+        3.0,
+    )

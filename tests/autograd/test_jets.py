@@ -11,7 +11,7 @@ from mpmath import mp, mpf
 from strategies import EXACT, Program, ordinary_points, programs
 
 import autograd
-from autograd import OPS, Op, StaleGraphError, Value, derivative, grad, gradients
+from autograd import OPS, Op, StaleGraphError, Value, custom, derivative, grad, gradients
 from autograd.jets import nth_derivative
 
 every_row = pytest.mark.parametrize("op", list(OPS.values()), ids=lambda op: op.name)
@@ -106,6 +106,24 @@ def test_of_a_value_it_is_a_value_of_the_same_graph() -> None:
     assert by_x == pytest.approx(16 * math.e)
 
 
+def test_a_partial_by_what_does_not_move_may_be_nan() -> None:
+    """Of x**w by w it is nan where x is negative, which is nothing to d/dx."""
+    w, x = Value(3.0), Value(-2.0)
+    assert derivative(lambda x: x**w, 2)(-2.0).data == -12.0
+    assert nth_derivative(x**w, x, 2) == -12.0
+
+
+def test_what_nothing_can_change_is_a_constant() -> None:
+    w = Value(3.0)
+    bend = derivative(lambda x: w * x, 2)(Value(2.0))
+    assert (bend.data, bend.kind) == (0.0, "constant")
+
+
+def test_zero_and_minus_zero_are_two_operands() -> None:
+    turn = custom(lambda x: 2 * math.pi * x, lambda out, x: autograd.atan2(0.0, x) - autograd.atan2(-0.0, x) + 0 * x)
+    assert derivative(turn)(-1.0) == grad(turn)(-1.0) == 2 * math.pi
+
+
 def test_on_a_graph_that_is_there() -> None:
     x, w = Value(3.0), Value(2.0)
     y = w * x**3
@@ -156,5 +174,25 @@ def test_no_node_is_kept_in_a_cycle() -> None:
         del y, fourth
         assert watch() is None
         assert inner() is None
+    finally:
+        gc.enable()
+
+
+def test_a_partial_that_fails_leaves_no_cycle() -> None:
+    op = autograd.custom(lambda x: x * x, lambda out, x: autograd.exp(x) * object())
+    x = Value(0.5)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            with pytest.raises(TypeError):
+                nth_derivative(op(x) * x, x, 3)
+        gc.collect()
+        y = op(x).sin()
+        watch = weakref.ref(y)
+        with pytest.raises(TypeError):
+            nth_derivative(y, x, 3, create_graph=True)
+        del y
+        assert watch() is None
     finally:
         gc.enable()

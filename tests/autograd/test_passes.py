@@ -106,6 +106,9 @@ def test_create_graph_gives_values_whatever_the_result_depends_on() -> None:
     assert (none.data, none.kind) == (0.0, "constant")
     bilinear = gradients(x * y, [x, y], create_graph=True)
     assert bilinear == [y, x]  # the very nodes: nothing is made where nothing is to be said
+    for out in (autograd.floor(x) + autograd.sin(x), autograd.sin(x) + autograd.floor(x)):
+        slope = gradients(out, x, create_graph=True)
+        assert (slope.op, slope.parents) == (OPS["cos"], (x,))  # nor is a 0 added
 
 
 def test_third_order_by_hand() -> None:
@@ -371,7 +374,7 @@ def test_one_cotangent_that_is_an_array_is_refused_in_words() -> None:
             gradients(x * x, x, cotangent)
 
 
-def test_cotangents_of_integers_are_refused_or_taken_for_what_they_are() -> None:
+def test_cotangents_may_be_integers() -> None:
     x = Value(2.0)
     assert gradients(np.array([x * x, x]), x, np.array([1, 10])) == 14.0
 
@@ -411,3 +414,13 @@ def test_under_no_grad_a_graph_that_exists_is_differentiated_and_create_graph_re
         slope = gradients(y, x, create_graph=True)
         assert slope.data == 27.0
         assert gradients(slope, x) == 18.0
+
+
+def test_under_no_grad_products_of_slopes_are_recorded_forward_and_in_reverse() -> None:
+    x = Value(3.0)
+    y = (x**2) ** 2
+    with autograd.no_grad():
+        linear = Linearization([y], [x], create_graph=True)
+        for (slope,) in (linear.pull_back([1.0]), linear.push_forward([1.0])):
+            assert slope.data == 4 * 27.0
+            assert gradients(slope, x) == 12 * 9.0

@@ -11,6 +11,7 @@ import autograd
 from autograd import (
     AnomalyError,
     Value,
+    derivative,
     detect_anomaly,
     grad,
     gradients,
@@ -21,6 +22,7 @@ from autograd import (
     recording,
     value_and_grad,
 )
+from autograd.recording import record_lines
 
 
 def test_results_are_leaves_under_no_grad_for_every_number_of_operands() -> None:
@@ -70,9 +72,25 @@ def test_detect_anomaly_lets_through_what_was_bad_before() -> None:
         assert math.isinf((Value(math.inf) + 1).data)
 
 
+def test_detect_anomaly_lets_numbers_be_infinite() -> None:
+    with detect_anomaly():
+        assert autograd.clamp(Value(2.0), min=0.0).data == 2.0  # its max is inf
+        assert autograd.minimum(Value(2.0), math.inf).data == 2.0
+
+
+def test_lines_are_recorded_beside_other_modes() -> None:
+    with no_grad(), record_lines():
+        assert (Value(1.0) + 1).op is None
+    with pytest.raises(AnomalyError, match="made at line"), detect_anomaly(), record_lines():
+        1 / Value(0.0)
+
+
 def test_detect_anomaly_sees_n_ary_rows() -> None:
     with pytest.raises(AnomalyError, match=r"sum\(1e\+308, 1e\+308\) is inf"), detect_anomaly():
         autograd.sum([Value(1e308), Value(1e308)])
+    eight = ", ".join(["1e\\+308"] * 8)
+    with pytest.raises(AnomalyError, match=rf"sum\({eight}, and 12 more\) is inf"), detect_anomaly():
+        autograd.sum([Value(1e308)] * 20)
 
 
 def test_detect_anomaly_names_the_node_whose_gradient_went_bad_and_keeps_the_leaves() -> None:
@@ -83,6 +101,7 @@ def test_detect_anomaly_names_the_node_whose_gradient_went_bad_and_keeps_the_lea
         with pytest.raises(AnomalyError, match=r"gradient of operand 0 of sqrt\(x = 0.0\) is inf.*made at line"):
             (y * 2).backward()
     assert x.grad == 7.0
+    assert y.grad == 0.0  # nothing is left of a pass that failed
 
 
 def test_detect_anomaly_says_nothing_when_all_is_well() -> None:
@@ -206,7 +225,14 @@ def test_within_a_function_that_is_differentiated_the_line_is_its_own() -> None:
 
 def test_a_forward_pass_names_the_node_whose_tangent_went_bad() -> None:
     with detect_anomaly(), pytest.raises(AnomalyError, match=r"sqrt\(0.0\).*inf"):
-        jvp(autograd.sqrt, 0.0, 1.0)
+        jvp(lambda x: 3 * autograd.sqrt(x), 0.0, 1.0)
+
+
+def test_no_grad_looks_for_no_anomalies() -> None:
+    y = autograd.sqrt(x := Value(0.0))
+    with no_grad():
+        assert jvp(autograd.sqrt, 0.0, 1.0) == (0.0, math.inf)
+        assert derivative(autograd.sqrt)(0.0) == grad(autograd.sqrt)(0.0) == gradients(y, x) == math.inf
 
 
 def test_modes_nest_with_transforms_within_and_around() -> None:
@@ -225,6 +251,8 @@ def test_modes_nest_with_transforms_within_and_around() -> None:
         assert grad(f)(3.0) == 9.0
         with pytest.raises(AnomalyError):
             grad(autograd.sqrt)(0.0)
+        with pytest.raises(AnomalyError, match=r"log\(0.0\) is -inf, made at line \d+ of"):
+            grad(autograd.log)(0.0)
     assert not recording.modes
 
 
@@ -235,3 +263,18 @@ def test_an_anomaly_on_the_way_back_names_the_node_by_its_label() -> None:
         root.label = "root"
         with pytest.raises(AnomalyError, match=r"operand 0 of root = sqrt\(x = 0.0\) is inf"):
             root.backward()
+
+
+def test_an_anomaly_in_a_second_derivative_names_the_operation_it_is_the_derivative_of() -> None:
+    with detect_anomaly(), pytest.raises(AnomalyError, match=r"in the derivative of sqrt\(0.0\), made at line \d+ of"):
+        hessian(lambda x: autograd.sqrt(x * x))(0.0)
+
+
+def test_a_cotangent_that_is_nan_is_named_whoever_gave_it() -> None:
+    x = Value(2.0)
+    with detect_anomaly(), pytest.raises(AnomalyError, match=r"of mul\(2.0, 3.0\) is nan to begin with"):
+        (x * 3).backward(math.nan)
+    y = x * 3
+    y.register_hook(lambda g: math.nan)
+    with detect_anomaly(), pytest.raises(AnomalyError, match=r"of operand 0 of mul\(6.0, 2.0\) is nan"):
+        (y * 2).backward()

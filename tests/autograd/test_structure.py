@@ -2,6 +2,7 @@
 
 import collections
 import gc
+import sys
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -128,6 +129,25 @@ def test_the_original_is_not_touched() -> None:
     assert s.filled([0.0] * 4)["l"] == [0.0, 0.0]
 
 
+def test_containers_of_ones_own_keep_their_type_and_attributes() -> None:
+    class Tuple(tuple):  # type: ignore[type-arg]
+        __slots__ = ()
+
+    class List(list):  # type: ignore[type-arg]
+        name = "none"
+
+    class Dict(dict):  # type: ignore[type-arg]
+        name = "none"
+
+    items, params = List([1.0, 2.0]), Dict(a=1.0)
+    items.name = params.name = "p"
+    for x in (Tuple([1.0, 2.0]), items, params):
+        filled = Structure(x, "x").filled([7.0, 8.0])
+        assert type(filled) is type(x)
+        assert getattr(filled, "name", "p") == "p"
+        assert Structure(filled, "x").numbers == [7.0, 8.0][: len(x)]
+
+
 def test_a_dict_is_matched_by_key_whatever_the_order() -> None:
     s = Structure({"a": 1.0, "b": [2.0, 3.0]}, "x")
     assert s.numbers_of({"b": (20.0, 30.0), "a": 10.0}, "y") == [10.0, 20.0, 30.0]
@@ -142,6 +162,8 @@ def test_lists_and_tuples_stand_for_one_another_but_not_for_arrays() -> None:
         Structure([1.0, 2.0], "x").numbers_of(np.ones(2), "y")
     with pytest.raises(ValueError, match=r"expected an array of shape \(2,\), got a list of 2"):
         Structure(np.ones(2), "x").numbers_of([1.0, 2.0], "y")
+    with pytest.raises(ValueError, match=r"expected an array of shape \(2,\), got 1.0"):
+        Structure(np.ones(2), "x").numbers_of(1.0, "y")
     assert Structure(np.array(1.0), "x").numbers_of(2, "y") == [2.0]
     assert Structure(1.0, "x").numbers_of(np.array(2.0), "y") == [2.0]
 
@@ -169,17 +191,14 @@ def test_is_number_means_one_number_in_no_container() -> None:
         (Pair(1.0, 2.0), "a Pair of 2"),
         ({"a": 1.0, 3: 2.0}, "a dict of 'a', 3"),
         (np.ones((2, 1)), "an array of shape (2, 1)"),
+        ([], "a list of 0"),
+        ((), "a tuple of 0"),
+        ({}, "an empty dict"),
     ],
-    ids=["number", "list", "namedtuple", "dict", "array"],
+    ids=["number", "list", "namedtuple", "dict", "array", "empty list", "empty tuple", "empty dict"],
 )
 def test_words(x: Any, words: str) -> None:
     assert str(Structure(x, "x")) == words
-
-
-@pytest.mark.parametrize("empty", [[], {}, ()], ids=repr)
-def test_an_empty_container_in_words(empty: Any) -> None:
-    words = str(Structure(empty, "x"))
-    assert words in ("a list of 0", "a tuple of 0", "an empty dict", "a dict of 0")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +222,7 @@ def test_what_is_no_number_is_named_with_its_place(x: Any, place: str, kind: str
     assert str(caught.value).startswith(f"{place}: expected a real number or a Value, got {kind}")
 
 
-@pytest.mark.parametrize("dtype", [complex, "U3", "M8[s]", "m8[s]"])
+@pytest.mark.parametrize("dtype", [complex, "U3", "S3", "M8[s]", "m8[s]"])
 def test_arrays_of_anything_but_numbers_and_objects_are_refused(dtype: Any) -> None:
     xs = np.zeros(2, dtype)
     for x in (xs, xs[:0], np.zeros((), dtype), [xs]):
@@ -228,6 +247,12 @@ def test_arrays_of_whole_numbers_are_numbers_but_no_arguments_to_differentiate_b
 def test_a_masked_array_is_refused_for_what_it_is() -> None:
     with pytest.raises(TypeError, match="masked"):
         Structure(np.ma.array([1.0, 2.0], mask=[False, True]), "p")
+
+
+def test_without_numpy_numbers_and_containers_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    s = Structure({"a": [1.0, (2.0,)]}, "x")
+    assert s.filled(s.numbers_of({"a": [3.0, (4.0,)]}, "y")) == {"a": [3.0, (4.0,)]}
 
 
 def test_array_makes_floats_or_objects() -> None:
