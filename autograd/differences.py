@@ -12,7 +12,7 @@ True
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
+from math import isfinite
 
 # Sizes of steps, as powers of ten times the size of x, in the order they are tried, and the steps of one size.
 SIZES = (-3, -2, -4, -1, -5, -6, 0, -7, -8, -9, -10, -11, -12)
@@ -44,7 +44,7 @@ class Difference:
 
     def noise(self, rounding: float) -> float:
         """What rounding makes of it, if the numbers that went in are off by `rounding`, or in their last digit."""
-        return (rounding + (math.ulp(self.size) if self.size else 0.0)) / self.step
+        return (rounding + math.ulp(self.size)) / self.step
 
     def bends(self, rounding: float = 0.0) -> bool:
         first, last = self.gaps
@@ -65,7 +65,7 @@ def extrapolated(here: float, samples: Sequence[tuple[float, float, float]]) -> 
     gaps = [abs((b - here) / h + (a - here) / h) for h, b, a in (samples[0], samples[-1])]
     found = Difference(
         value=row[-1],
-        spread=max(abs(row[-1] - row[-2]), abs(row[-1] - before[-1])),
+        spread=abs(row[-1] - before[-1]),
         here=here,
         size=max([abs(here), *[max(abs(b), abs(a)) for _, b, a in samples]]),
         step=step,
@@ -79,7 +79,7 @@ def steps_to_try(x: float, largest: float) -> Iterator[list[float]]:
     """Steps to try at x, the likely sizes first: by the size of x, of 1, and of the largest input."""
     scales = [round(math.log10(size)) for size in (abs(x), 1.0, largest) if size]
     for exponent in dict.fromkeys([scale + size for scale in scales for size in SIZES]):
-        top = 10.0**exponent if exponent < 308 else inf
+        top = 10.0**exponent
         steps = [(abs(x) + top * step) - abs(x) for step in STEPS]  # so that x + step and x - step are exact
         if steps[-1] > 0 and isfinite(steps[0]) and len(set(steps)) == len(steps):
             yield steps

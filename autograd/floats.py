@@ -53,7 +53,9 @@ def real(x: object) -> float:
     elif shape:
         name += f" of shape {shape}"
         fix = "wrong: f(xs); right: [f(x) for x in xs], or autograd.sum(xs) for one number"
-    elif kind in ("m", "M"):
+    elif kind == "M":
+        fix = "a date is no number; wrong: v * date; right: v * ((date - start) / np.timedelta64(1, 's'))"
+    elif kind == "m":
         fix = "a time has a unit; wrong: v * dt; right: v * (dt / np.timedelta64(1, 's'))"
     elif isinstance(x, Complex):
         fix = f"derivatives here are real; wrong: v + {x!r}; right: v + {float(x.real)!r}"

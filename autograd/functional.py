@@ -302,7 +302,7 @@ def _call_along(f: Function, primals: Any, tangents: Any) -> Call:
     """f called with the primals, to be differentiated along the tangents."""
     if type(primals) is tuple:  # a named tuple is one argument
         call = Call(f, primals, {}, tuple(range(len(primals))))
-        call.tangents = call.given.numbers_of(tuple(tangents) if isinstance(tangents, list) else tangents, "tangents")
+        call.tangents = call.given.numbers_of(tangents, "tangents")
     else:
         call = Call(f, (primals,), {}, 0)
         call.tangents = Structure(primals, "primals").numbers_of(tangents, "tangents")

@@ -12,7 +12,6 @@ differentiating derivatives again and again makes graphs that grow exponentially
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from math import comb
 from typing import Any
 
@@ -20,7 +19,7 @@ from .floats import real
 from .graph import sort
 from .ops import Op, install_operators
 from .passes import product, sum_of
-from .recording import modes, record_graph, refuse_tangent_anomaly
+from .recording import modes, refuse_tangent_anomaly
 from .value import CONSTANT, Value, refuse_stale_graph
 
 
@@ -40,15 +39,13 @@ def nth_derivative(output: Value, x: Value, n: int, create_graph: bool = False) 
     made: dict[Any, Jet] = {}
     jets = {x: Jet(made, number(x), 1.0)}
     try:
-        with record_graph() if create_graph else nullcontext():
-            for node in inner:
-                op, parents = node.op, node.parents
-                if op is not None and node is not x and any([p in jets for p in parents]):
-                    constants = {p: p._float if p._kind is CONSTANT else Jet(made, number(p)) for p in parents}
-                    jets[node] = jet = Jet.of_row(
-                        op, [jets.get(p) or constants[p] for p in parents], made, number(node)
-                    )
-                    jet.derivative(n)  # now, operands first: on demand, a deep graph would be a deep recursion
+        for node in inner:
+            op: Any = node.op
+            parents = node.parents
+            if any([p in jets for p in parents]):
+                constants = {p: p._float if p._kind is CONSTANT else Jet(made, number(p)) for p in parents}
+                jets[node] = jet = Jet.of_row(op, [jets.get(p) or constants[p] for p in parents], made, number(node))
+                jet.derivative(n)  # now, operands first: on demand, a deep graph would be a deep recursion
         found = jets[output].derivative(n) if output in jets else None if n else number(output)
         if modes and not create_graph:
             for k in range(1, n + 1):

@@ -214,7 +214,7 @@ def custom(forward: Callable[..., float], *partials: Callable[..., Any]) -> Op:
     if not partials:
         raise TypeError("wrong: custom(forward); right: custom(forward, lambda out, x: ..., one partial per operand)")
     name = getattr(forward, "__name__", "custom")
-    return Op(name if name.isidentifier() and not iskeyword(name) else "custom", forward, partials)
+    return Op(name if name.isidentifier() else "custom", forward, partials)
 
 
 def install_operators(interpreter: type[Any]) -> None:

@@ -105,14 +105,14 @@ class Linearization:
         if self.create_graph:
             self._refuse_stale()
         at = self._seeded(self.outputs, cotangents)
-        with_hooks = {place: v for v, place in places.items() if v in hooked} if hooked else {}
+        nodes = list(places) if hooked else []
         with record_graph() if self.create_graph else nullcontext():
             for place in range(len(at) - 1, -1, -1):
                 g = at[place]
                 if g is None:
                     continue
-                if place in with_hooks:
-                    g = at[place] = through_hooks(with_hooks[place], self._result(g))
+                if nodes and nodes[place] in hooked:
+                    g = at[place] = through_hooks(nodes[place], self._result(g))
                 for operand, d in self.terms[place]:
                     before = at[operand]
                     at[operand] = times(g, d) if before is None else plus(before, times(g, d))
@@ -150,7 +150,7 @@ class Linearization:
         """The Jacobian, by a pass forward for each input."""
         count = len(self.inputs)
         columns = [self.push_forward(_one_at(place, count)) for place in range(count)]
-        return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in self.outputs]
+        return [list(row) for row in zip(*columns, strict=True)]
 
     def _terms_of(self, node: Value) -> list[tuple[int, Any]]:
         try:
@@ -202,38 +202,40 @@ def _terms_as_floats(node: Value, places: "dict[Value, int]") -> list[tuple[int,
 
 def _terms_as_values(node: Value, places: "dict[Value, int]") -> list[tuple[int, Any]]:
     """Constants go in as plain numbers: what is made of them alone needs no nodes."""
-    op: Any = node.op
     parents = node.parents
     slots = [slot for slot, p in enumerate(parents) if p in places]
-    operands: Sequence[Any] = [p if p._kind is not CONSTANT or p in places else p._float for p in parents]
-    if op.gradient is not None:
-        gradient = op.whole_gradient(node, operands) if slots else ()
-        found = [gradient[slot] for slot in slots]
-    else:
-        try:
-            found = [op.partials[slot](node, *operands) for slot in slots]
-        except ArithmeticError:  # of the plain numbers (1 / 0.0); Values follow IEEE 754
-            found = [op.partials[slot](node, *parents) for slot in slots]
+    try:
+        found = _derivatives(node, [p if p._kind is not CONSTANT or p in places else p._float for p in parents], slots)
+    except ArithmeticError:  # of the plain numbers (1 / 0.0); Values follow IEEE 754
+        found = _derivatives(node, parents, slots)
     return [
         (places[parents[slot]], d if isinstance(d, Value) else real(d)) for slot, d in zip(slots, found, strict=True)
     ]
 
 
+def _derivatives(node: Value, operands: Sequence[Any], slots: Sequence[int]) -> list[Any]:
+    op: Any = node.op
+    if op.gradient is None:
+        return [op.partials[slot](node, *operands) for slot in slots]
+    gradient = op.whole_gradient(node, operands) if slots else ()
+    return [gradient[slot] for slot in slots]
+
+
 def product(g: Any, d: Any) -> Any:
     """g * d without the nodes that would say nothing: times 1, and times a 0 that no input can change."""
     for x, y in ((g, d), (d, g)):
-        if not isinstance(x, Value):
-            if x == 1:
-                return y
-            if x == 0 and isinstance(y, Value) and isfinite(y.data):
-                return 0.0
+        if x == 1:  # a plain number: no Value equals one
+            return y
+        if x == 0 and isinstance(y, Value) and isfinite(y.data):
+            return 0.0
     return g * d
 
 
 def sum_of(x: Any, y: Any) -> Any:
-    if not isinstance(x, Value) and x == 0:
+    """x + y without the nodes that would say nothing."""
+    if x == 0:
         return y
-    return x if not isinstance(y, Value) and y == 0 else x + y
+    return x if y == 0 else x + y
 
 
 def _one_at(place: int, count: int) -> list[float | None]:

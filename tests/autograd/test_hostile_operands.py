@@ -423,6 +423,15 @@ def test_labels_and_kinds_are_text(x: Any) -> None:
             call()
 
 
+def test_a_kind_is_told_by_its_letters() -> None:
+    """Not by the string object: inside, kinds are compared with `is`."""
+    x, c = Value(2.0), Value(3.0, kind="".join(["con", "stant"]))
+    (x * c).backward()
+    assert (x.grad, c.grad, repr(c)) == (3.0, 0.0, "Value(3.0, kind='constant')")
+    with pytest.raises(ValueError, match="constant"):
+        c.register_hook(print)
+
+
 def test_text_that_is_no_kind() -> None:
     graph = Graph()
     for text in ("", "result", "Variable", "parameter ", "a" * 100):

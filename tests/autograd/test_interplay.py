@@ -327,6 +327,12 @@ def test_an_array_is_not_taken_for_what_its_axes_say_it_is_not() -> None:
             f(np.array(2.0))
 
 
+def test_complex_numbers_of_numpy_are_refused_with_the_real_part() -> None:
+    for number in (np.complex64(1.5 + 2j), np.complex128(1.5 + 2j)):
+        with pytest.raises(TypeError, match=r"derivatives here are real.*right: v \+ 1\.5$"):
+            Value(number)
+
+
 def test_as_fast_as_ever() -> None:
     """A number that NumPy made needs no array: no more Python calls than for a float of Python's own."""
     import sys

@@ -393,6 +393,11 @@ def test_a_stale_graph_is_refused() -> None:
     with pytest.raises(StaleGraphError):
         gradients(out, x)
     assert gradients(x * y, x) == 3.0
+    zero = Value(0.0)
+    out = 1 / zero
+    zero.data = -0.0
+    with pytest.raises(StaleGraphError):
+        gradients(out, zero)
 
 
 def test_an_input_that_a_slope_does_not_depend_on() -> None:
