@@ -159,7 +159,8 @@ def test_the_paths(pair: tuple[Value, Value]) -> None:
     assert isclose(math.fsum(products), chain.total, rel_tol=0, abs_tol=1e-12 * size)
 
 
-weights = st.one_of(st.sampled_from([0.0, 1.0, -1.0, 0.5, 2.0]), st.floats(-3, 3))
+# None so small that a product of four falls out of the range of floats, where paths are ranked by what is left of it.
+weights = st.one_of(st.sampled_from([0.0, 1.0, -1.0, 0.5, 2.0]), st.floats(-3, 3).filter(lambda w: abs(w) > 1e-60))
 
 
 @given(st.data(), st.integers(1, 4), st.integers(2, 4), st.sampled_from(["none", "one", "all"]))
