@@ -125,9 +125,8 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Function]:
     def pullback(cotangents: Any) -> Any:
         weights = call.returned.numbers_of(cotangents, "cotangents")
         weights = weights if is_recording() else _plain(weights)
-        with call:
-            own = linear if call.connected or not any_value(weights) else call.linearize(connected=True)
-            return call.like_arguments(own.pull_back(weights))
+        own = linear if call.connected or not any_value(weights) else call.linearize(connected=True)
+        return call.like_arguments(own.pull_back(weights))
 
     return value, pullback
 
@@ -192,8 +191,8 @@ class Call:
     connected         whether what is found are Values, since it depends on some that were there before
     tangents          those of the inputs, where f is differentiated along some
 
-    `with` it, the inputs are variables to the transforms that partials and hooks may call, and constants to whoever
-    meets them later in what was found.
+    Within a `with`, the inputs are variables to the transforms that partials and hooks may call; from its end on,
+    constants to whoever meets them in what was found.
     """
 
     tangents: Sequence[Any] = ()
@@ -217,16 +216,12 @@ class Call:
         self.connected = is_recording() and bool(older or self.given_values)
 
     def __enter__(self) -> "Call":
-        self._set_kind_of_inputs(VARIABLE)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._set_kind_of_inputs(CONSTANT)
-
-    def _set_kind_of_inputs(self, kind: str) -> None:
         for x in self.inputs:
             if x.op is None:
-                x.kind = kind
+                x.kind = CONSTANT
 
     def refuse_many(self, transform: str) -> None:
         """Raise TypeError unless f returned one number."""
