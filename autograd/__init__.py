@@ -54,19 +54,8 @@ _MODULES = {
 if not TYPE_CHECKING:
     # As NumPy does, `from autograd import *` leaves out what would hide a builtin (sum, abs, pow).
     __all__ = [
-        *(
-            "OPS",
-            "AnomalyError",
-            "Op",
-            "StaleGraphError",
-            "Value",
-            "copysign",
-            "custom",
-            "detect_anomaly",
-            "leaves",
-            "log_softmax",
-        ),
-        *("mean", "no_grad", "register", "softmax", "topological_order", *_MODULES),
+        *("OPS", "AnomalyError", "Op", "StaleGraphError", "Value", "copysign", "custom", "detect_anomaly", "leaves"),
+        *("log_softmax", "mean", "no_grad", "register", "softmax", "topological_order", *_MODULES),
         *(name for name in OPS if not hasattr(builtins, name)),
     ]
 

@@ -204,7 +204,7 @@ def custom(forward: Callable[..., float], *partials: Callable[..., Any]) -> Op:
 
     forward works on floats; partials are as in Op, written with ordinary operators and rows, one per operand.
     It is called, differentiated to any order, drawn and explained as any row; autograd.register(op) enters it
-    in the table, which pickling and nn need. Raises TypeError and ValueError as Op does.
+    in the table, which pickling needs. Raises TypeError and ValueError as Op does.
 
     >>> cube = custom(lambda x: x**3, lambda out, x: 3 * x * x)
     >>> from autograd import derivative

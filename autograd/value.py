@@ -193,8 +193,8 @@ class Value:
         """Have hook(g) called with d(output)/d(this) whenever a reverse pass has found it, summed over all paths.
 
         What it returns goes on in place of g, to the operands and into grad; None leaves g as it is. Returns a
-        handle with remove(). Copies and pickles do not carry hooks. Raises TypeError if hook is not callable,
-        ValueError on a constant.
+        handle with remove(), which the end of a `with` block calls. Copies and pickles do not carry hooks. Raises
+        TypeError if hook is not callable, ValueError on a constant.
 
         >>> x = Value(3.0)
         >>> handle = x.register_hook(lambda g: -g)
