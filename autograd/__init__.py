@@ -15,15 +15,19 @@ import builtins
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .compiled import COMPILED as COMPILED  # isort: split
+
 from .composed import copysign as copysign, log_softmax as log_softmax, mean as mean, softmax as softmax
 from .graph import leaves as leaves, topological_order as topological_order
 from .ops import *  # noqa: F403  the rows
 from .ops import OPS as OPS, Op as Op, custom as custom
 from .recording import AnomalyError as AnomalyError, detect_anomaly as detect_anomaly, no_grad as no_grad
-from .value import StaleGraphError as StaleGraphError, Value as Value, register as register
+from .refusals import StaleGraphError as StaleGraphError
+from .value import Value as Value, register as register
 
 if TYPE_CHECKING:
     from .check import check_gradients as check_gradients
+    from .collector import gc_paused as gc_paused
     from .drawing import draw as draw, draw_backward as draw_backward, save_svg as save_svg, to_svg as to_svg
     from .explanation import Explanation as Explanation, explain as explain
     from .formulas import Formula as Formula, derivative_formula as derivative_formula, formula as formula
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 # Imported only when used: the core stays small, and on the standard library.
 _MODULES = {
     "check_gradients": "check",
+    "gc_paused": "collector",
     **dict.fromkeys(("draw", "draw_backward", "save_svg", "to_svg"), "drawing"),
     **dict.fromkeys(("Explanation", "explain"), "explanation"),
     **dict.fromkeys(("Formula", "derivative_formula", "formula"), "formulas"),
@@ -54,7 +59,18 @@ _MODULES = {
 if not TYPE_CHECKING:
     # As NumPy does, `from autograd import *` leaves out what would hide a builtin (sum, abs, pow).
     __all__ = [
-        *("OPS", "AnomalyError", "Op", "StaleGraphError", "Value", "copysign", "custom", "detect_anomaly", "leaves"),
+        *(
+            "COMPILED",
+            "OPS",
+            "AnomalyError",
+            "Op",
+            "StaleGraphError",
+            "Value",
+            "copysign",
+            "custom",
+            "detect_anomaly",
+            "leaves",
+        ),
         *("log_softmax", "mean", "no_grad", "register", "softmax", "topological_order", *_MODULES),
         *(name for name in OPS if not hasattr(builtins, name)),
     ]

@@ -25,8 +25,9 @@ from itertools import count
 from math import frexp, inf, isnan, ldexp, log2
 from typing import Any, NamedTuple
 
-from .graph import operands_first, sort
-from .value import Value, refuse_stale_graph
+from .graph import operands_first, walk
+from .node import refuse_stale_graph
+from .value import Value
 
 _STEPS = 20_000_000  # of contraction: some ten seconds
 _IMPOSSIBLE = 2200.0  # times the number of nodes, stands for the logarithm of 0: no sum of logarithms comes near
@@ -312,10 +313,10 @@ def between(output: Value, *wrts: Value) -> list[Value]:
             f"{output!r} is a leaf: it was not computed from anything, so there is no derivative to explain; "
             "right: explain(E, w), where E is the result of an expression with w in it"
         )
-    leaves, inner = sort((output,))
-    refuse_stale_graph(leaves, inner)
+    graph = walk((output,))
+    refuse_stale_graph(graph)
     dependent = set(wrts)
-    for node in inner:
+    for node in graph.inner:
         if not dependent.isdisjoint(node.parents):
             dependent.add(node)
     if output not in dependent:
@@ -325,10 +326,10 @@ def between(output: Value, *wrts: Value) -> list[Value]:
             "or the other way round, explain(result, wrt)"
         )
     needed = {output}
-    for node in reversed(inner):
+    for node in reversed(graph.inner):
         if node in needed:
             needed.update([x for x in node.parents if x in dependent])
-    return [node for node in leaves + inner if node in needed]
+    return [node for node in graph.leaves + graph.inner if node in needed]
 
 
 def differentiate(

@@ -228,7 +228,7 @@ def _backward(outputs: Sequence[Value], inputs: Sequence[Value]) -> list[float]:
         nodes = topological_order(out, *inputs)
         before = [v._grad for v in nodes]
         try:
-            if out._kind is not CONSTANT:
+            if out.kind != CONSTANT:
                 out.backward()
             found += [x.grad for x in inputs]
         finally:

@@ -1,87 +1,168 @@
 """Copies and pickles of graphs: sharing, labels and gradients kept, however deep the graph.
 
-Python's own way recurses once per node. Here a graph is written as a list of its nodes, operands
-before results, so that whatever a node refers to is already written when its turn comes.
+Python's own way recurses once per node. Here a graph is copied operands first, so that whatever a node
+refers to is there when its turn comes; and pickled as a whole, in one array for each thing that nodes
+hold, of which a node is a place.
 """
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
 from copy import deepcopy
 from copyreg import _slotnames  # type: ignore[attr-defined]
-from itertools import chain
+from itertools import count, islice
 from threading import local
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
-from . import value
-from .graph import topological_order
+from .collector import gc_paused
+from .node import Columns, copy_into, rebuilt, shared, ticking, twin, unknown
 from .ops import Op
-from .value import KINDS, Value
+from .value import Value
 
-_CORE = frozenset(Value.__slots__)
-
-
-def copy_node(node: Value, parents: Sequence[Value]) -> Value:
-    """A copy of one node with the parents given."""
-    return _rebuild(None, *(*_fields(node), tuple(parents)))
+_CORE = frozenset(_slotnames(Value))
 
 
+def copy_node(node: Value) -> Value:
+    """copy.copy's protocol: another node, made of the same operands."""
+    clone = twin(node, list(node.parents))
+    for name, attribute in _own_attributes(node).items():
+        setattr(clone, name, attribute)
+    return clone  # type: ignore[no-any-return]
+
+
+@gc_paused()
 def deepcopy_graph(root: Value, memo: dict[int, Any]) -> Value:
-    """copy.deepcopy's protocol, node by node."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if id(node) not in memo:
-            ahead = [p for p in node.parents if id(p) not in memo]
-            if ahead:
-                waiting += [node, *reversed(ahead)]
-                continue
-            memo[id(node)] = twin = copy_node(node, [memo[id(p)] for p in node.parents])
+    """copy.deepcopy's protocol."""
+    order = unknown(root, memo)
+    copy_into(memo, order)
+    for node in order:
+        if type(node) is not Value:
             for name, attribute in _own_attributes(node).items():
-                setattr(twin, name, deepcopy(attribute, memo))
+                setattr(memo[id(node)], name, deepcopy(attribute, memo))
     return memo[id(root)]  # type: ignore[no-any-return]
 
 
 def reduce_graph(node: Value) -> tuple[Any, ...]:
-    """pickle's protocol: how to rebuild the node, once the nodes it depends on are written."""
-    alone = node.op is None or any([node in operands.nodes for operands in _being_written.each])
-    return _rebuild, (None if alone else _Operands(node), *_fields(node), node.parents)
+    """pickle's protocol: a node is a place in a graph, which is written before the first of its nodes."""
+    being_written = _being_written
+    place = being_written.places.get(id(node))
+    graph = _Graph(node, being_written) if place is None else being_written.graph_of(place)
+    return _node_at, (graph, being_written.places[id(node)] - graph.first)
+
+
+def _node_at(nodes: Sequence[Value], place: int) -> Value:
+    return nodes[place]
 
 
 class _BeingWritten(local):
-    """The nodes that this thread's pickler is handed operands first, so that each goes alone."""
+    """The graphs that this thread's picklers hold, so that no node is written twice.
+
+    places   of their nodes, by id: one after the other through all graphs
+    graphs   the graphs by their first places; weak, so that they go when the pickler does
+    firsts   the first places, in ascending order, of all graphs there have been since there was none
+    """
 
     def __init__(self) -> None:
-        self.each: WeakSet[_Operands] = WeakSet()  # weak: a pickler that fails lets go of them
+        self.places: dict[int, int] = {}
+        self.graphs: dict[int, ref[_Graph]] = {}
+        self.firsts: list[int] = []
+        self.next = 0
+
+    def graph_of(self, place: int) -> "_Graph":
+        graph = self.graphs[self.firsts[bisect_right(self.firsts, place) - 1]]()
+        assert graph is not None
+        return graph
 
 
 _being_written = _BeingWritten()
 
 
-class _Operands:
-    """Pickles as the list of all that a node depends on, operands before results."""
+class _Graph:
+    """What a node depends on and no graph before it has. Pickles as arrays, and comes back as the list of its nodes."""
 
-    def __init__(self, node: Value) -> None:
-        self.order = topological_order(node)[:-1]
-        self.nodes = set(self.order)
+    def __init__(self, root: Value, among: _BeingWritten) -> None:
+        self.among, self.first = among, among.next
+        self.nodes: list[Value] = unknown(root, among.places)
+        among.places.update(zip(map(id, self.nodes), count(self.first), strict=False))
+        among.next += len(self.nodes)
+        among.firsts.append(self.first)
+        among.graphs[self.first] = ref(self)
 
+    def __del__(self) -> None:  # the pickler is done, or has failed
+        del self.among.graphs[self.first]
+        if self.among.graphs:
+            for node in self.nodes:
+                del self.among.places[id(node)]
+        else:
+            self.among.places.clear()
+            self.among.firsts.clear()
+            self.among.next = 0
+
+    @gc_paused()
     def __reduce__(self) -> tuple[Any, ...]:
-        _being_written.each.add(self)
-        return list, (), None, chain(self.order, [_End(self)])
+        nodes, fields = self.nodes, Columns(self.nodes)
+        column = array if len(nodes) > _FEW else _small
+        classes, class_of = _numbered([type(node) for node in nodes])
+        rules, rule_of = _numbered(fields.rules)
+        columns = (
+            column("q", class_of),
+            column("q", rule_of),
+            column("b", fields.kinds),
+            column("d", fields.numbers),
+            column("d", fields.cotangents),
+            column("b", fields.reached),
+            column("q", fields.stamps),
+            column("q", fields.counts),
+        )
+        rows = [rule and rule.op for rule in rules]
+        content = (classes, rows, columns, column("q", fields.operands), fields.others, fields.labels)
+        if classes == [Value]:
+            return _graph_of, content
+        own = {place: _own_attributes(node) for place, node in enumerate(nodes)}
+        return _graph_of, content, own, None, None, _set_attributes
 
 
-class _End:
-    """Stands behind the last of the nodes: once it is written, they all are."""
-
-    def __init__(self, operands: _Operands) -> None:
-        self.operands = operands
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        _being_written.each.discard(self.operands)
-        return bool, ()
+def _numbered(things: list[Any]) -> tuple[list[Any], list[int]]:
+    """The different ones among them, and the number of each."""
+    numbers = {thing: number for number, thing in enumerate(dict.fromkeys(things))}
+    return list(numbers), [numbers[thing] for thing in things]
 
 
-def _fields(node: Value) -> tuple[Any, ...]:
-    return type(node), node._kind, node._float, node._grad, node.label, node.op, node._stamp, _own_attributes(node)
+_FEW = 64
+
+
+def _small(code: str, numbers: list[Any]) -> tuple[Any, ...]:
+    """A column of a few nodes, which as an array would take more room."""
+    return tuple(numbers)
+
+
+@gc_paused()
+def _graph_of(
+    classes: Sequence[type[Value]],
+    rows: Sequence[Op | None],
+    columns: Sequence[Sequence[Any]],
+    operands: Sequence[int],
+    others: Sequence[Value],
+    labels: dict[int, str],
+) -> list[Value]:
+    nodes: list[Value] = []
+    rules = [row and row.rule for row in rows]
+    rest = iter(operands)
+    for cls, row, kind, number, cotangent, reached, stamp, size in zip(*columns, strict=True):
+        parents = [nodes[place] if place >= 0 else others[-place - 1] for place in islice(rest, size)]
+        label = labels.get(len(nodes), "")
+        cotangent = cotangent if reached else None
+        nodes.append(rebuilt(classes[cls], rules[row], parents, kind, number, cotangent, stamp, label))
+    with ticking:  # another process's clock may have been ahead
+        shared.now = max(shared.now, *columns[-2])
+    return nodes
+
+
+def _set_attributes(nodes: Sequence[Value], own: dict[int, dict[str, Any]]) -> None:
+    for place, attributes in own.items():
+        for name, attribute in attributes.items():
+            setattr(nodes[place], name, attribute)
 
 
 def _own_attributes(node: Value) -> dict[str, Any]:
@@ -90,31 +171,3 @@ def _own_attributes(node: Value) -> dict[str, Any]:
         return {}
     slots = [name for name in _slotnames(type(node)) if name not in _CORE and hasattr(node, name)]
     return {name: getattr(node, name) for name in slots} | getattr(node, "__dict__", {})
-
-
-def _rebuild(
-    before: object,
-    cls: type[Value],
-    kind: str,
-    data: float,
-    grad: float | None,
-    label: str,
-    op: Op | None,
-    stamp: int,
-    attributes: dict[str, Any],
-    parents: tuple[Value, ...],
-) -> Value:
-    node = object.__new__(cls)
-    node._float, node._grad, node.label, node.op, node._stamp, node._mark = data, grad, label, op, stamp, 0
-    node._kind = KINDS[KINDS.index(kind)]
-    if op is None or op.variadic or len(parents) > 2:
-        node._x = node._y = None
-        node._xs = parents
-    else:
-        node._x, node._y = parents if len(parents) == 2 else (parents[0], None)
-    for name, attribute in attributes.items():
-        setattr(node, name, attribute)
-    if stamp > value._now:  # it comes from another process, whose clock was ahead
-        with value._clock:
-            value._now = max(value._now, stamp)
-    return node

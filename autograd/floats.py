@@ -149,17 +149,12 @@ def div_limit(x: float, y: float) -> float:
 
 def dot(*wx: float) -> float:
     n = len(wx) // 2
-    return math.fsum(map(operator.mul, wx[:n], wx[n:]))
+    return reduce(operator.add, map(operator.mul, wx[:n], wx[n:]), -0.0) if n else 0.0
 
 
 def affine(*wxb: float) -> float:
     n = len(wxb) // 2
-    return math.fsum([*map(operator.mul, wxb[:n], wxb[n:]), wxb[-1]])
-
-
-def unrounded_dot(*wx: float) -> float:
-    n = len(wx) // 2
-    return reduce(operator.add, [*map(operator.mul, wx[:n], wx[n:]), *wx[2 * n :]], 0.0)
+    return reduce(operator.add, map(operator.mul, wxb[:n], wxb[n:-1]), -0.0) + wxb[-1]
 
 
 def logsumexp(*values: float) -> float:

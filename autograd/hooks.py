@@ -12,14 +12,14 @@
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet, ref
+from weakref import WeakKeyDictionary, ref
 
 from .floats import real
 
 if TYPE_CHECKING:
     from .value import Value
 
-hooked: "WeakSet[Value]" = WeakSet()  # the nodes that have any
+hooked: "WeakKeyDictionary[Value, list[Hook]]" = WeakKeyDictionary()  # the nodes that have any, with theirs
 
 
 class Hook:
@@ -27,10 +27,7 @@ class Hook:
 
     def __init__(self, node: "Value", function: Callable[[Any], Any]) -> None:
         self.node, self.function = ref(node), function  # weak: a graph with hooks is freed at once, too
-        if node not in hooked:
-            node._hooks = []
-            hooked.add(node)
-        node._hooks.append(self)
+        hooked.setdefault(node, []).append(self)
 
     def __enter__(self) -> "Hook":
         return self
@@ -41,10 +38,10 @@ class Hook:
     def remove(self) -> None:
         """Take the function back; a second time does nothing."""
         node = self.node()
-        if node is not None and self in node._hooks:
-            node._hooks.remove(self)
-            if not node._hooks:
-                hooked.discard(node)
+        if node is not None and self in hooked.get(node, ()):
+            hooked[node].remove(self)
+            if not hooked[node]:
+                del hooked[node]
 
 
 def through_hooks(node: "Value", g: Any) -> Any:
@@ -53,7 +50,7 @@ def through_hooks(node: "Value", g: Any) -> Any:
     Raises TypeError for a hook that gives neither None nor a number.
     """
     on_values = hasattr(type(g), "apply_op")
-    for hook in list(node._hooks):
+    for hook in list(hooked[node]):
         changed = hook.function(g)
         if changed is None or (on_values and hasattr(type(changed), "apply_op")):
             g = g if changed is None else changed

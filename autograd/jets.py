@@ -16,11 +16,12 @@ from math import comb
 from typing import Any
 
 from .floats import real
-from .graph import sort
+from .graph import walk
+from .node import A_CONSTANT, refuse_stale_graph
 from .ops import Op, install_operators
 from .passes import product, sum_of
 from .recording import modes, refuse_tangent_anomaly
-from .value import CONSTANT, Value, refuse_stale_graph
+from .value import CONSTANT, Value
 
 
 def nth_derivative(output: Value, x: Value, n: int, create_graph: bool = False) -> Any:
@@ -29,9 +30,8 @@ def nth_derivative(output: Value, x: Value, n: int, create_graph: bool = False) 
     Raises StaleGraphError if a leaf was changed since; under detect_anomaly, AnomalyError for the first derivative
     that is nan or infinite.
     """
-    leaves, inner = sort((output,))
-    if inner:
-        refuse_stale_graph(leaves, inner)
+    graph = walk((output,))
+    refuse_stale_graph(graph)
 
     def number(v: Value) -> Any:
         return v if create_graph else v._float
@@ -39,17 +39,17 @@ def nth_derivative(output: Value, x: Value, n: int, create_graph: bool = False) 
     made: dict[Any, Jet] = {}
     jets = {x: Jet(made, number(x), 1.0)}
     try:
-        for node in inner:
+        for node in graph.inner:
             op: Any = node.op
             parents = node.parents
             if any([p in jets for p in parents]):
-                constants = {p: p._float if p._kind is CONSTANT else Jet(made, number(p)) for p in parents}
+                constants = {p: p._float if p._kind == A_CONSTANT else Jet(made, number(p)) for p in parents}
                 jets[node] = jet = Jet.of_row(op, [jets.get(p) or constants[p] for p in parents], made, number(node))
                 jet.derivative(n)  # now, operands first: on demand, a deep graph would be a deep recursion
         found = jets[output].derivative(n) if output in jets else None if n else number(output)
         if modes and not create_graph:
             for k in range(1, n + 1):
-                refuse_tangent_anomaly(inner, {node: jet.derivative(k) for node, jet in jets.items()}.get)
+                refuse_tangent_anomaly(graph.inner, {node: jet.derivative(k) for node, jet in jets.items()}.get)
     finally:
         for jet in made.values():
             jet.following = None  # a partial may lead back to its result: nothing is to be left for the collector

@@ -19,8 +19,9 @@ from keyword import iskeyword
 from math import inf, nan
 from typing import Any
 
-from . import floats
+from . import floats, node
 from .floats import IEEE, real
+from .node import Rule
 
 Interval = tuple[float, float]
 Point = tuple[float, ...]
@@ -37,6 +38,7 @@ class Op:
     gradient     in place of partials in a variadic row: all of them at once, gradient(out, *operands)
     gather       variadic rows only: the operands, from the arguments of a call (sequences have names in -s)
     pullback     optional, for speed: the cotangents (g * partial, ...), called as pullback(g, out, *operands)
+    rule         built-in rows only, for more speed: the same written out on nodes
     written      variadic rows only: the operation in terms of other rows, as formulas show it
     domain       an open interval per operand, inside which forward is finite and differentiable
     kinks        points where the derivative jumps, and the partials taken there
@@ -66,6 +68,7 @@ class Op:
         operator: str = "",
         numpy: str = "",
         commutative: bool = False,
+        rule: Rule | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.isidentifier() or iskeyword(name):
             raise ValueError(f"Op: the name must be an identifier such as 'tanh', got {name!r}")
@@ -105,6 +108,8 @@ class Op:
         self.domain = tuple(domain) or (REALS,) * len(self.operands)
         self.kinks = dict(kinks or {})
         self.pullback, self.written = pullback or self._default_pullback(), written
+        self.rule = rule or Rule()
+        self.rule.bind(self)
 
     def _default_pullback(self) -> Callable[..., Sequence[float]]:
         if len(self.partials) == 1:
@@ -121,6 +126,8 @@ class Op:
         >>> maximum(1, 2), clamp(7, max=5), dot([1, 2], [3, 4])
         (2.0, 5.0, 11.0)
         """
+        if self.rule.unary and len(args) == 1 and not named and isinstance(args[0], node.Node):
+            return node.unary(self.rule, args[0])
         operands = self.bind(args, named)
         for x in operands:
             apply_op = getattr(type(x), "apply_op", None)
@@ -290,28 +297,28 @@ TIE = {(1.0, 1.0): (0.5, 0.5)}
 
 add = Op("add", operator.add, (lambda out, x, y: 1.0, lambda out, x, y: 1.0),
          symbol="+", latex="{x} + {y}", doc="x + y", operator="add", commutative=True,
-         pullback=lambda g, out, x, y: (g, g))
+         rule=node.ADD, pullback=lambda g, out, x, y: (g, g))
 sub = Op("sub", operator.sub, (lambda out, x, y: 1.0, lambda out, x, y: -1.0),
          symbol="-", latex="{x} - {y}", doc="x - y", operator="sub",
-         pullback=lambda g, out, x, y: (g, -g))
+         rule=node.SUB, pullback=lambda g, out, x, y: (g, -g))
 mul = Op("mul", operator.mul, (lambda out, x, y: y, lambda out, x, y: x),
          symbol="*", latex=r"{x} \cdot {y}", doc="x * y", operator="mul", commutative=True,
-         pullback=lambda g, out, x, y: (g * y, g * x))
+         rule=node.MUL, pullback=lambda g, out, x, y: (g * y, g * x))
 div = Op("div", operator.truediv, (lambda out, x, y: 1 / y, lambda out, x, y: -out / y),
          symbol="/", latex=r"\frac{{{x}}}{{{y}}}", doc="x / y; x/0 is an infinity, 0/0 nan", operator="truediv",
-         domain=(REALS, POSITIVE), limit=floats.div_limit)
+         domain=(REALS, POSITIVE), limit=floats.div_limit, rule=node.DIV)
 pow = Op("pow", math.pow, (lambda out, x, y: y * _one_power_less(x, y),
                            lambda out, x, y: out * log(where(x, x, where(greater(0.0, y), x, 1.0)))),
-         pullback=_pow_pullback, symbol="**", latex="{{{x}}}^{{{y}}}", operator="pow", domain=(POSITIVE, REALS), limit=floats.pow_limit,
+         rule=node.POW, pullback=_pow_pullback, symbol="**", latex="{{{x}}}^{{{y}}}", operator="pow", domain=(POSITIVE, REALS), limit=floats.pow_limit,
          doc="x ** y; nan for x < 0 unless y is whole; both partials of x**0 at 0 are 0", kinks={(0.0, 0.0): (0.0, 0.0)})
 neg = Op("neg", operator.neg, (lambda out, x: -1.0,),
-         symbol="-", latex="-{x}", doc="-x", operator="neg")
+         symbol="-", latex="-{x}", doc="-x", operator="neg", rule=node.NEG)
 abs = Op("abs", math.fabs, (lambda out, x: sign(x),),
-         latex=r"\left|{x}\right|", doc="|x|, with derivative 0 at 0", operator="abs", numpy="fabs", kinks=JUMP)
+         latex=r"\left|{x}\right|", doc="|x|, with derivative 0 at 0", operator="abs", numpy="fabs", kinks=JUMP, rule=node.ABS)
 
 # Exponentials, logarithms, roots:
 
-exp   = Op("exp",   math.exp,   (lambda out, x: out,),               latex="e^{{{x}}}", limit=lambda x: inf)
+exp   = Op("exp",   math.exp,   (lambda out, x: out,),               latex="e^{{{x}}}", limit=lambda x: inf, rule=node.EXP)
 expm1 = Op("expm1", math.expm1, (lambda out, x: exp(x),),            latex="e^{{{x}}} - 1", limit=lambda x: inf)
 exp2  = Op("exp2",  math.exp2,  (lambda out, x: LN2 * out,),         latex="2^{{{x}}}", limit=lambda x: inf)
 log   = Op("log",   math.log,   (lambda out, x: 1 / x,),             latex=r"\ln({x})", domain=(POSITIVE,),
@@ -343,7 +350,7 @@ atan2 = Op("atan2", math.atan2, (lambda out, y, x: x / _radius(x, y) / _radius(x
            kinks={(0.0, 0.0): (0.0, 0.0)}, numpy="arctan2")
 sinh  = Op("sinh",  math.sinh,  (lambda out, x: cosh(x),),                    latex=r"\sinh({x})", limit=lambda x: math.copysign(inf, x))
 cosh  = Op("cosh",  math.cosh,  (lambda out, x: sinh(x),),                    latex=r"\cosh({x})", limit=lambda x: inf)
-tanh  = Op("tanh",  math.tanh,  (lambda out, x: 1 - out * out,),              latex=r"\tanh({x})")
+tanh  = Op("tanh",  math.tanh,  (lambda out, x: 1 - out * out,),              latex=r"\tanh({x})", rule=node.TANH)
 asinh = Op("asinh", math.asinh, (lambda out, x: 1 / hypot(x, 1.0),),          latex=r"\operatorname{{arsinh}}({x})", numpy="arcsinh")
 acosh = Op("acosh", math.acosh, (lambda out, x: 1 / (sqrt(x - 1) * sqrt(x + 1)),), latex=r"\operatorname{{arcosh}}({x})", domain=((1.0, inf),), numpy="arccosh")
 atanh = Op("atanh", math.atanh, (lambda out, x: 1 / ((1 - x) * (1 + x)),),    latex=r"\operatorname{{artanh}}({x})", domain=((-1.0, 1.0),),
@@ -353,10 +360,10 @@ erfc  = Op("erfc",  math.erfc,  (lambda out, x: -2 * PER_SQRT_PI * exp(-x * x),)
 
 # Activations:
 
-sigmoid    = Op("sigmoid", floats.sigmoid, (lambda out, x: out * (1 - out),), symbol="σ", latex=r"\sigma({x})", doc="1 / (1 + exp(-x))")
+sigmoid    = Op("sigmoid", floats.sigmoid, (lambda out, x: out * (1 - out),), symbol="σ", latex=r"\sigma({x})", doc="1 / (1 + exp(-x))", rule=node.SIGMOID)
 relu       = Op("relu", lambda x: 0.0 if x <= 0 else x, (lambda out, x: greater(x, 0.0),),
                 symbol="ReLU", latex=r"\max({x}, 0)", doc="max(x, 0), with derivative 0 at 0", kinks=JUMP,
-                pullback=lambda g, out, x: (g if x > 0 else g * 0.0,))
+                rule=node.RELU)
 leaky_relu = Op("leaky_relu", lambda x, slope: x * slope if x <= 0 else x,
                 (lambda out, x, negative_slope=0.01: where(greater(x, 0.0), 1.0, negative_slope),
                  lambda out, x, negative_slope: minimum(x, 0.0)),
@@ -404,19 +411,20 @@ floor   = Op("floor", lambda x: math.copysign(math.floor(x), x), (lambda out, x:
 ceil    = Op("ceil", lambda x: math.copysign(math.ceil(x), x), (lambda out, x: 0.0,), limit=lambda x: x,
              latex=r"\lceil {x} \rceil", doc="the whole number at or above x; derivative 0", kinks=JUMP, numpy="__ceil__")
 
-# Variadic rows: one node whatever the number of operands. Sums are rounded once (math.fsum).
+# Variadic rows: one node whatever the number of operands. `sum` is rounded once (math.fsum); `dot` and
+# `affine` are added up from left to right, as they are written in binary operations.
 
 sum       = Op("sum", lambda *values: math.fsum(values), gather=lambda values: tuple(values),
                gradient=lambda out, *values: (1.0,) * len(values), limit=lambda *values: reduce(operator.add, values),
-               written=lambda *values: reduce(operator.add, values),
+               written=lambda *values: reduce(operator.add, values), rule=node.SUM,
                symbol="Σ", latex=r"\sum_i {values}_i", doc="values[0] + values[1] + ...", commutative=True)
 dot       = Op("dot", floats.dot, gather=lambda ws, xs: _paired(ws, xs),
-               gradient=lambda out, *wx: wx[len(wx) // 2 :] + wx[: len(wx) // 2], limit=floats.unrounded_dot,
+               gradient=lambda out, *wx: wx[len(wx) // 2 :] + wx[: len(wx) // 2], rule=node.DOT,
                pullback=lambda g, out, *wx: [g * v for v in wx[len(wx) // 2 :] + wx[: len(wx) // 2]],
                written=lambda *wx: _products(wx[: len(wx) // 2], wx[len(wx) // 2 :]),
                symbol="·", latex=r"\sum_i {ws}_i {xs}_i", doc="ws[0]*xs[0] + ws[1]*xs[1] + ...")
 affine    = Op("affine", floats.affine, gather=lambda ws, xs, b: (*_paired(ws, xs), b),
-               gradient=lambda out, *wxb: wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2] + (1.0,), limit=floats.unrounded_dot,
+               gradient=lambda out, *wxb: wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2] + (1.0,), rule=node.AFFINE,
                pullback=lambda g, out, *wxb: [g * v for v in wxb[len(wxb) // 2 : -1] + wxb[: len(wxb) // 2]] + [g],
                written=lambda *wxb: _products(wxb[: len(wxb) // 2], wxb[len(wxb) // 2 : -1], wxb[-1]),
                symbol="Σwx+b", latex=r"\sum_i {ws}_i {xs}_i + {b}", doc="a neuron's net input: ws[0]*xs[0] + ... + b")

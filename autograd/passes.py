@@ -16,8 +16,9 @@ from math import isfinite
 from typing import Any
 
 from .floats import real
-from .graph import sort
+from .graph import walk
 from .hooks import hooked, through_hooks
+from .node import A_CONSTANT, refuse_stale_graph
 from .recording import (
     AnomalyError,
     modes,
@@ -28,7 +29,7 @@ from .recording import (
 )
 from .refusals import bad_partials, plain
 from .structure import Structure
-from .value import CONSTANT, Value, refuse_stale_graph
+from .value import CONSTANT, Value
 
 
 def gradients(outputs: Any, inputs: Any, cotangents: Any = None, create_graph: bool = False) -> Any:
@@ -80,15 +81,15 @@ class Linearization:
         self.outputs, self.inputs, self.create_graph = outputs, inputs, create_graph
         self.places: dict[Value, int] = {}
         self.terms: list[list[tuple[int, Any]]] = []
-        self._graph = leaves, inner = sort(outputs)
-        self._refuse_stale()
+        self._graph = graph = walk(outputs)
+        refuse_stale_graph(graph)
         places, wanted = self.places, set(inputs)
-        for leaf in leaves:
+        for leaf in graph.leaves:
             if leaf in wanted:
                 places[leaf] = len(places)
                 self.terms.append([])
         with record_graph() if create_graph else nullcontext():
-            for node in inner:
+            for node in graph.inner:
                 found = self._terms_of(node)
                 if found or node in wanted:
                     self.terms.append(found)
@@ -103,7 +104,7 @@ class Linearization:
         """Reverse mode: the cotangent of each input, from those of the outputs."""
         times, plus, places = self._times, self._plus, self.places
         if self.create_graph:
-            self._refuse_stale()
+            refuse_stale_graph(self._graph)
         at = self._seeded(self.outputs, cotangents)
         nodes = list(places) if hooked else []
         with record_graph() if self.create_graph else nullcontext():
@@ -160,11 +161,6 @@ class Linearization:
         except (TypeError, ValueError, IndexError) as error:
             raise bad_partials(node, error) from error
 
-    def _refuse_stale(self) -> None:
-        leaves, inner = self._graph
-        if inner:
-            refuse_stale_graph(leaves, inner)
-
     def _seeded(self, nodes: Sequence[Value], numbers: Sequence[Any]) -> list[Any]:
         """For each place the number that its node starts with; None where no path leads yet."""
         at: list[Any] = [None] * len(self.places)
@@ -205,7 +201,7 @@ def _terms_as_values(node: Value, places: "dict[Value, int]") -> list[tuple[int,
     parents = node.parents
     slots = [slot for slot, p in enumerate(parents) if p in places]
     try:
-        found = _derivatives(node, [p if p._kind is not CONSTANT or p in places else p._float for p in parents], slots)
+        found = _derivatives(node, [p if p._kind != A_CONSTANT or p in places else p._float for p in parents], slots)
     except ArithmeticError:  # of the plain numbers (1 / 0.0); Values follow IEEE 754
         found = _derivatives(node, parents, slots)
     return [

@@ -16,6 +16,11 @@ from .recording import in_words
 if TYPE_CHECKING:
     from .value import Value
 
+
+class StaleGraphError(RuntimeError):
+    """A leaf was given new data after the graph was built, so that its results are old."""
+
+
 # The methods, the code that calls them, and what to write instead.
 _REFUSALS = (
     ("__index__", "xs[v], range(v), int(v)", "xs[int(v.data)], range(int(v.data))"),
@@ -59,3 +64,14 @@ def plain(number: Any) -> float:
             "Wrong: custom(forward, lambda out, x: w * x); right: make w an operand, lambda out, w, x: ..."
         )
     return real(number)
+
+
+def refuse_stale(node: "Value") -> None:
+    """Raise StaleGraphError, naming the leaf, if one was changed after the node was made from it."""
+    for leaf in node.parents:
+        if leaf._stamp > node._stamp:
+            name = leaf.label or repr(leaf)
+            raise StaleGraphError(
+                f"the data of leaf {name!r} was set after {node!r} was computed from it. "
+                "Wrong: y = f(x); x.data = 3.0; y.backward(). Right: x.data = 3.0; y = f(x); y.backward()"
+            )

@@ -12,39 +12,26 @@ made it and its operands (`parents`). Nothing here computes a derivative: the ta
 """
 
 import operator
-from _thread import allocate_lock
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import copysign
 from typing import TYPE_CHECKING, Any
 
-from . import ops
-from .floats import kind_of, real, shape_of, short
+from .backward import backward
+from .floats import real, short
+from .node import KINDS, Node, apply_op, become_leaf, operand, operands_of, set_cotangent, shared, ticking, unary
 from .ops import OPS, Op
-from .recording import as_recorded, modes
-from .refusals import refuse_in
+from .refusals import StaleGraphError as StaleGraphError, refuse_in, refuse_stale
 
 if TYPE_CHECKING:
     from graphviz import Digraph
 
     from .hooks import Hook
 
-# Leaves and nodes carry a time stamp: a node, when it was made; a leaf, when its data last changed.
-# A leaf newer than a node made from it is how a stale graph shows.
-_now = 0
-_clock = allocate_lock()
-_new = object.__new__
-_stamp = operator.attrgetter("_stamp")
-
-# One class for all nodes, kinds of leaf included: CPython's attribute caches know one class at a time.
-VARIABLE, PARAMETER, CONSTANT, RESULT = KINDS = ("variable", "parameter", "constant", "result")
+VARIABLE, PARAMETER, CONSTANT, RESULT = KINDS
 
 
-class StaleGraphError(RuntimeError):
-    """A leaf was given new data after the graph was built, so that its results are old."""
-
-
-class Value:
+class Value(Node):
     """One float in a computation graph.
 
     data               the float; can be set on a leaf
@@ -63,50 +50,19 @@ class Value:
     (True, 6.0)
     """
 
-    # One or two operands have a field each. Where _x is None, the operands are the tuple _xs.
-    __slots__ = (
-        "_float",
-        "_grad",
-        "_label",
-        "op",
-        "_kind",
-        "_x",
-        "_y",
-        "_xs",
-        "_stamp",
-        "_mark",
-        "_hooks",
-        "__weakref__",
-    )
-
-    _float: float
-    _grad: float | None  # None until a pass has reached the node
-    _label: str
-    op: Op | None
-    _kind: str
-    _x: "Value | None"
-    _y: "Value | None"
-    _xs: "tuple[Value, ...]"
-    _stamp: int
-    _mark: int
-    _hooks: "list[Hook]"  # set on nodes with hooks only
+    __slots__ = ("__weakref__",)
 
     # Above NumPy's scalars, so that np.float64(2) * v comes here at once; below its arrays, which ask each element.
     __array_priority__ = -1.0
 
     def __init__(self, data: Any, label: str = "", kind: str = VARIABLE) -> None:
-        self._float = real(data)
-        self._grad = None
+        become_leaf(self, real(data))
         if type(label) is str:
             self._label = label
         else:
             self.label = label
-        self.op = self._x = self._y = None
-        self._xs = ()
-        self._stamp = _now
-        self._mark = 0
-        self._kind = VARIABLE
-        self.kind = kind
+        if kind is not VARIABLE:
+            self.kind = kind
 
     @property
     def data(self) -> float:
@@ -128,11 +84,26 @@ class Value:
     @property
     def grad(self) -> float:
         """d(output)/d(this) as the backward passes left it; 0.0 before any."""
-        return 0.0 if self._grad is None else self._grad
+        return self._cotangent
 
     @grad.setter
     def grad(self, grad: Any) -> None:
         self._grad = real(grad)
+
+    @property
+    def _grad(self) -> float | None:
+        """The same, but None before any pass."""
+        return self._cotangent if self._reached else None
+
+    @_grad.setter
+    def _grad(self, grad: float | None) -> None:
+        set_cotangent(self, grad)
+
+    @property
+    def op(self) -> Op | None:
+        """The row of the table that made this; None for a leaf."""
+        rule = self._rule
+        return None if rule is None else rule.op
 
     @property
     def label(self) -> str:
@@ -148,21 +119,19 @@ class Value:
     @property
     def kind(self) -> str:
         """What sort of node this is. On a leaf it can be set: a parameter made a constant is frozen."""
-        return self._kind
+        return KINDS[self._kind]
 
     @kind.setter
     def kind(self, kind: str) -> None:
-        if self.op is not None or not isinstance(kind, str) or kind not in (VARIABLE, PARAMETER, CONSTANT):
+        if self._rule is not None or not isinstance(kind, str) or kind not in (VARIABLE, PARAMETER, CONSTANT):
             given = repr(kind) if isinstance(kind, str) else type(kind).__name__
             raise ValueError(f"a leaf's kind is one of 'variable', 'parameter', 'constant'; got {given} for {self!r}")
-        self._kind = KINDS[KINDS.index(kind)]  # the very string, so that `is` finds it
+        self._kind = KINDS.index(kind)
 
     @property
     def parents(self) -> "tuple[Value, ...]":
         """The operands, in order, repeats kept; () for a leaf."""
-        if self._x is None:
-            return self._xs
-        return (self._x,) if self._y is None else (self._x, self._y)
+        return operands_of(self)  # type: ignore[return-value]
 
     @property
     def local_derivatives(self) -> tuple[Callable[[], float], ...]:
@@ -185,8 +154,6 @@ class Value:
 
     def backward(self, gradient: float = 1.0) -> None:
         """The reverse pass from here: adds gradient * d(this)/d(leaf) into every leaf's grad. See backward.py."""
-        from .backward import backward
-
         backward(self, gradient)
 
     def register_hook(self, hook: "Callable[[Any], Any]") -> "Hook":
@@ -206,7 +173,7 @@ class Value:
 
         if not callable(hook):
             raise TypeError(f"wrong: v.register_hook({hook!r}); right: v.register_hook(lambda g: 2 * g)")
-        if self._kind is CONSTANT:
+        if self.kind == CONSTANT:
             raise ValueError(f"{self!r} is a constant, which gets no gradient; register the hook on a variable")
         return Hook(self, hook)
 
@@ -216,9 +183,7 @@ class Value:
 
     def _become_leaf(self) -> None:
         """Forget what this was made of: it is a variable from now on, and its graph is let go."""
-        self.op = self._x = self._y = None
-        self._xs = ()
-        self._kind = VARIABLE
+        become_leaf(self, self._float)
 
     def draw(self, **options: Any) -> "Digraph":
         """The graph that made this, as autograd.draw(self, ...) gives it."""
@@ -229,30 +194,23 @@ class Value:
     @staticmethod
     def apply_op(op: Op, operands: Sequence[Any]) -> "Value":
         """The node that a row makes of its operands, plain numbers among them becoming constants."""
-        if op.variadic or len(operands) > 2:
-            xs = tuple([x if isinstance(x, Value) else _constant(x) for x in operands])
-            return _record(op, op.evaluate(*[x._float for x in xs]), None, None, xs)
-        x, *y = [x if isinstance(x, Value) else _constant(x) for x in operands]
-        return _binary(op, x, y[0]) if y else _unary(op, x)
+        return apply_op(op, operands)  # type: ignore[no-any-return]
 
-    # Python's operators: the fast way to the rows whose `operator` they are.
     # fmt: off
-    def __add__(self, y: "Value | float") -> "Value":
-        return _record(ops.add, self._float + y._float, self, y) if isinstance(y, Value) else _binary(ops.add, self, y)
-    def __sub__(self, y: "Value | float") -> "Value":
-        return _record(ops.sub, self._float - y._float, self, y) if isinstance(y, Value) else _binary(ops.sub, self, y)
-    def __mul__(self, y: "Value | float") -> "Value":
-        return _record(ops.mul, self._float * y._float, self, y) if isinstance(y, Value) else _binary(ops.mul, self, y)
-    def __truediv__(self, y: "Value | float") -> "Value": return _binary(ops.div, self, y)
-    def __pow__(self, y: "Value | float") -> "Value": return _binary(ops.pow, self, y)
-    def __radd__(self, x: "Value | float") -> "Value": return _reflected(ops.add, x, self)
-    def __rsub__(self, x: "Value | float") -> "Value": return _reflected(ops.sub, x, self)
-    def __rmul__(self, x: "Value | float") -> "Value": return _reflected(ops.mul, x, self)
-    def __rtruediv__(self, x: "Value | float") -> "Value": return _reflected(ops.div, x, self)
-    def __rpow__(self, x: "Value | float") -> "Value": return _reflected(ops.pow, x, self)
-    def __neg__(self) -> "Value": return _unary(ops.neg, self)
-    def __abs__(self) -> "Value": return _unary(ops.abs, self)
-    def __pos__(self) -> "Value": return self
+    if TYPE_CHECKING:  # what the operators, which are Node's, make of a Value
+        def __add__(self, value: "Value | float", /) -> "Value": ...
+        def __sub__(self, value: "Value | float", /) -> "Value": ...
+        def __mul__(self, value: "Value | float", /) -> "Value": ...
+        def __truediv__(self, value: "Value | float", /) -> "Value": ...
+        def __pow__(self, value: "Value | float", mod: None = None, /) -> "Value": ...
+        def __radd__(self, value: "Value | float", /) -> "Value": ...
+        def __rsub__(self, value: "Value | float", /) -> "Value": ...
+        def __rmul__(self, value: "Value | float", /) -> "Value": ...
+        def __rtruediv__(self, value: "Value | float", /) -> "Value": ...
+        def __rpow__(self, value: "Value | float", mod: None = None, /) -> "Value": ...
+        def __neg__(self) -> "Value": ...
+        def __pos__(self) -> "Value": ...
+        def __abs__(self) -> "Value": ...
 
     # Comparisons compare data; == and hash stay identity.
     def __lt__(self, y: "Value | float") -> bool: return _compare(operator.lt, self, y)
@@ -281,7 +239,7 @@ class Value:
     def __repr__(self) -> str:
         label = f", label={self.label!r}" if self.label else ""
         grad = f", grad={short(self._grad)}" if self._grad is not None else ""
-        kind = f", kind={self._kind!r}" if self._kind is CONSTANT else ""
+        kind = f", kind={self.kind!r}" if self.kind == CONSTANT else ""
         return f"{type(self).__name__}({short(self._float)}{label}{grad}{kind})"
 
     if TYPE_CHECKING:
@@ -291,7 +249,7 @@ class Value:
     def __copy__(self) -> "Value":
         from .copying import copy_node
 
-        return copy_node(self, self.parents)
+        return copy_node(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Value":
         from .copying import deepcopy_graph
@@ -343,94 +301,16 @@ def register(op: Op) -> Op:
 
 def next_moment() -> int:
     """A time stamp later than all that there are: leaves that are made from now on have it, or a later one."""
-    global _now
-    with _clock:
-        _now += 1
-        return _now
-
-
-def refuse_stale(node: Value) -> None:
-    """Raise StaleGraphError, naming the leaf, if one was changed after the node was made from it."""
-    for leaf in node.parents:
-        if leaf._stamp > node._stamp:
-            name = leaf.label or repr(leaf)
-            raise StaleGraphError(
-                f"the data of leaf {name!r} was set after {node!r} was computed from it. "
-                "Wrong: y = f(x); x.data = 3.0; y.backward(). Right: x.data = 3.0; y = f(x); y.backward()"
-            )
-
-
-def refuse_stale_graph(leaves: Iterable[Value], inner: Iterable[Value]) -> None:
-    """The same for a whole graph: its leaves and the nodes computed from them."""
-    newest = max(map(_stamp, leaves))
-    for node in inner:
-        if node._stamp < newest:
-            refuse_stale(node)
-
-
-def _operand(x: Any) -> Any:
-    """x as a Value; NotImplemented for an array with axes or of objects, which then goes over its elements."""
-    if isinstance(x, Value):
-        return x
-    if type(x) is float or isinstance(x, (float, int)) or not hasattr(type(x), "__array_ufunc__"):
-        return _constant(x)
-    return NotImplemented if shape_of(x) or kind_of(x) == "O" else _constant(x)
-
-
-def _constant(x: object) -> Value:
-    leaf = _record(None, real(x), None, None)
-    leaf._kind = CONSTANT
-    return leaf
+    with ticking:
+        shared.now += 1
+        return shared.now
 
 
 def _compare(relation: Callable[[float, float], bool], x: Value, y: Any) -> bool:
-    y = _operand(y)
+    y = operand(y)
     if y is NotImplemented:
         return y  # type: ignore[no-any-return]
     return relation(x._float, y._float)
-
-
-def _binary(op: Op, x: Value, y: Any) -> Value:
-    y = _operand(y)
-    if y is NotImplemented:
-        return y  # type: ignore[no-any-return]
-    try:
-        data = op.forward(x._float, y._float)
-    except (ArithmeticError, ValueError):
-        data = op.limit(x._float, y._float)
-    return _record(op, data if type(data) is float else real(data), x, y)
-
-
-def _reflected(op: Op, x: Any, y: Value) -> Value:
-    x = _operand(x)
-    if x is NotImplemented:
-        return x  # type: ignore[no-any-return]
-    return _binary(op, x, y)
-
-
-def _unary(op: Op, x: Value) -> Value:
-    try:
-        data = op.forward(x._float)
-    except (ArithmeticError, ValueError):
-        data = op.limit(x._float)
-    return _record(op, data if type(data) is float else real(data), x, None)
-
-
-def _record(op: Op | None, data: float, x: Value | None, y: Value | None, xs: tuple[Value, ...] = ()) -> Value:
-    """A new node. Nearly all are made here, so it goes past __init__ and its checks."""
-    node = _new(Value)
-    node._float = data
-    node._grad = None
-    node._label = ""
-    node.op = op
-    node._kind = RESULT
-    node._x = x
-    node._y = y
-    if x is None:
-        node._xs = xs
-    node._stamp = _now
-    node._mark = 0
-    return as_recorded(node) if modes else node
 
 
 def _method_names(op: Op) -> set[str]:
@@ -439,8 +319,10 @@ def _method_names(op: Op) -> set[str]:
 
 
 def _add_methods(op: Op) -> None:
+    rule, is_unary = op.rule, op.rule.unary
+
     def method(self: Value, *args: Any, **named: Any) -> Value:
-        return op(self, *args, **named) if args or named or len(op.operands) > 1 else _unary(op, self)
+        return unary(rule, self) if is_unary and not args and not named else op(self, *args, **named)  # type: ignore[no-any-return]
 
     method.__name__, method.__qualname__, method.__doc__ = op.name, f"Value.{op.name}", op.__doc__
     for name in _method_names(op):
@@ -451,3 +333,4 @@ _BUILT_IN = frozenset(OPS)
 for _op in OPS.values():
     _add_methods(_op)
 refuse_in(Value)
+shared.cls = Value

@@ -13,7 +13,7 @@ from math import sqrt
 from operator import index
 from typing import Any, cast
 
-from autograd import OPS, Op, Value, affine
+from autograd import OPS, Op, Value, node
 
 from .module import Module
 
@@ -81,10 +81,9 @@ class Neuron(Module):
     def __call__(self, x: Any) -> Value:
         return self.activate(_inputs(x, len(self.w)))
 
-    def activate(self, xs: Sequence[Value]) -> Value:
+    def activate(self, xs: list[Value]) -> Value:
         """What calling it gives, for inputs that are Values already: a layer makes them so once for all its neurons."""
-        z: Value = affine(self.w, xs, self.b)
-        return z if self.activation is None else cast(Value, self.activation(z))
+        return node.neuron(self.w, xs, self.b, self.activation)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         name, symbol = ("linear", "") if self.activation is None else (self.activation.name, self.activation.symbol)
@@ -168,6 +167,8 @@ def _inputs(x: Any, nin: int) -> list[Value]:
     xs = list(x) if hasattr(x, "__len__") else [x]
     if len(xs) != nin:
         raise ValueError(f"expected {nin} inputs, got {len(xs)}; right: model(x) for one sample x of length {nin}")
+    if {*map(type, xs)} == {Value}:
+        return xs
     return [
         v if isinstance(v, Value) else Value(v, name, "constant") for v, name in zip(xs, _input_names(nin), strict=True)
     ]

@@ -14,8 +14,8 @@ import autograd
 PACKAGE = Path(autograd.__file__).parent
 
 # Each module may import, when it is loaded, those that stand before it.
-CORE = ["floats", "ops", "recording", "refusals", "hooks", "value", "graph", "backward", "composed", "copying"]
-CORE += ["structure", "passes", "jets", "functional", "differences", "check"]  # imported when used
+CORE = ["compiled", "floats", "recording", "refusals", "node", "ops", "hooks", "backward", "value", "graph", "composed"]
+CORE += ["copying", "structure", "passes", "jets", "functional", "differences", "check"]  # imported when used
 
 
 def run(code: str) -> str:
