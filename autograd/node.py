@@ -93,22 +93,27 @@ class Node:
     def __add__(self, value: Any, /) -> Any:
         """Return self+value."""
         if isinstance(value, Node):
-            return _Made.__new__(shared.cls, ADD, self._float + value._float, self, value)
+            y: Node = value
+            return _Made.__new__(shared.cls, ADD, self._float + y._float, self, y)
         return _binary(ADD, self, value)
     def __sub__(self, value: Any, /) -> Any:
         """Return self-value."""
         if isinstance(value, Node):
-            return _Made.__new__(shared.cls, SUB, self._float - value._float, self, value)
+            y: Node = value
+            return _Made.__new__(shared.cls, SUB, self._float - y._float, self, y)
         return _binary(SUB, self, value)
     def __mul__(self, value: Any, /) -> Any:
         """Return self*value."""
         if isinstance(value, Node):
-            return _Made.__new__(shared.cls, MUL, self._float * value._float, self, value)
+            y: Node = value
+            return _Made.__new__(shared.cls, MUL, self._float * y._float, self, y)
         return _binary(MUL, self, value)
     def __truediv__(self, value: Any, /) -> Any:
         """Return self/value."""
-        if isinstance(value, Node) and value._float:
-            return _Made.__new__(shared.cls, DIV, self._float / value._float, self, value)
+        if isinstance(value, Node):
+            y: Node = value
+            if y._float:
+                return _Made.__new__(shared.cls, DIV, self._float / y._float, self, y)
         return _binary(DIV, self, value)
     def __pow__(self, value: Any, /) -> Any:
         """Return pow(self, value, mod)."""
@@ -502,15 +507,17 @@ class Walk:
     leaves    in order of first use
     inner     the other nodes in topological order: operands before results
     oldest    the earliest time stamp of these
+    again     whether a reverse pass has reached one of these before
     may_fail  whether the pull of one of these may raise
     """
 
-    __slots__ = ("leaves", "inner", "oldest", "may_fail")
+    __slots__ = ("leaves", "inner", "oldest", "again", "may_fail")
 
     def __init__(self) -> None:
         self.leaves: list[Any] = []
         self.inner: list[Any] = []
         self.oldest: i64 = 0
+        self.again: bool = False
         self.may_fail: bool = False
 
 
@@ -526,6 +533,7 @@ def walk(roots: Iterable[Any]) -> Walk:
     order: list[Node] = found.inner
     waiting: list[Node] = []  # the nodes we came down from
     looked_at: list[int] = []  # how many operands of each n-ary one among them
+    again = False
     may_fail = INTERPRETED  # line by line, it may be interrupted
     with _walking:
         shared.walk += 1
@@ -580,6 +588,8 @@ def walk(roots: Iterable[Any]) -> Walk:
                 order.append(node)
                 if node._stamp < oldest:
                     oldest = node._stamp
+                if node._reached:
+                    again = True
                 if not may_fail:
                     rule = node._rule
                     may_fail = rule is not None and rule.may_fail
@@ -588,6 +598,7 @@ def walk(roots: Iterable[Any]) -> Walk:
                 node = waiting.pop()
                 start = looked_at.pop() if node._x is None else 0
     found.oldest = oldest
+    found.again = again
     found.may_fail = may_fail
     return found
 
@@ -749,11 +760,12 @@ def pass_back(root: Node, gradient: float, graph: Walk) -> None:
     kept = leaves if graph.may_fail else constants
     before = [leaf._cotangent for leaf in kept]
     try:
-        for node in order:
-            node._cotangent = 0.0
-            node._reached = True
+        if graph.again:
+            for node in order:
+                node._cotangent = 0.0
         root._cotangent += gradient
         for node in reversed(order):
+            node._reached = True
             rule = node._rule
             if rule is not None:
                 rule.pull(node)

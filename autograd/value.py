@@ -319,11 +319,15 @@ def _method_names(op: Op) -> set[str]:
 
 
 def _add_methods(op: Op) -> None:
-    rule, is_unary = op.rule, op.rule.unary
+    rule = op.rule
 
-    def method(self: Value, *args: Any, **named: Any) -> Value:
-        return unary(rule, self) if is_unary and not args and not named else op(self, *args, **named)  # type: ignore[no-any-return]
+    def method_of_one(self: Value, *others: Any) -> Value:
+        return op(self, *others) if others else unary(rule, self)  # type: ignore[no-any-return]
 
+    def method_of_more(self: Value, *others: Any, **named: Any) -> Value:
+        return op(self, *others, **named)  # type: ignore[no-any-return]
+
+    method = method_of_one if rule.unary else method_of_more
     method.__name__, method.__qualname__, method.__doc__ = op.name, f"Value.{op.name}", op.__doc__
     for name in _method_names(op):
         setattr(Value, name, method)

@@ -13,7 +13,8 @@ from math import sqrt
 from operator import index
 from typing import Any, cast
 
-from autograd import OPS, Op, Value, node
+from autograd import OPS, Op, Value
+from autograd.node import neuron
 
 from .module import Module
 
@@ -79,11 +80,7 @@ class Neuron(Module):
         self.b = Value(0.0)
 
     def __call__(self, x: Any) -> Value:
-        return self.activate(_inputs(x, len(self.w)))
-
-    def activate(self, xs: list[Value]) -> Value:
-        """What calling it gives, for inputs that are Values already: a layer makes them so once for all its neurons."""
-        return node.neuron(self.w, xs, self.b, self.activation)  # type: ignore[no-any-return]
+        return neuron(self.w, _inputs(x, len(self.w)), self.b, self.activation)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         name, symbol = ("linear", "") if self.activation is None else (self.activation.name, self.activation.symbol)
@@ -114,7 +111,7 @@ class Layer(Module):
 
     def __call__(self, x: Any) -> Any:
         xs = _inputs(x, len(self.neurons[0].w))
-        outputs = [neuron.activate(xs) for neuron in self.neurons]
+        outputs = [neuron(n.w, xs, n.b, n.activation) for n in self.neurons]
         return outputs[0] if len(outputs) == 1 else outputs
 
     def __repr__(self) -> str:
@@ -164,7 +161,7 @@ class MLP(Module):
 
 def _inputs(x: Any, nin: int) -> list[Value]:
     """The inputs as Values, numbers among them as constants labelled x.0, x.1, ..."""
-    xs = list(x) if hasattr(x, "__len__") else [x]
+    xs = x if type(x) is list else list(x) if hasattr(x, "__len__") else [x]
     if len(xs) != nin:
         raise ValueError(f"expected {nin} inputs, got {len(xs)}; right: model(x) for one sample x of length {nin}")
     if {*map(type, xs)} == {Value}:

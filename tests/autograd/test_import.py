@@ -15,7 +15,16 @@ PACKAGE = Path(autograd.__file__).parent
 
 # Each module may import, when it is loaded, those that stand before it.
 CORE = ["compiled", "floats", "recording", "refusals", "node", "ops", "hooks", "backward", "value", "graph", "composed"]
-CORE += ["copying", "structure", "passes", "jets", "functional", "differences", "check"]  # imported when used
+CORE += [
+    "collector",
+    "copying",
+    "structure",
+    "passes",
+    "jets",
+    "functional",
+    "differences",
+    "check",
+]  # imported when used
 
 
 def run(code: str) -> str:
