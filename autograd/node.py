@@ -1,13 +1,12 @@
 """The engine: nodes, the operators that make them, their topological order, and the chain rule passed back over it.
 
-    x = node(None, 3.0)                   a leaf
-    y = x * x                             a node: its rule, its operands, its float
-    leaves, order = sort([y])             operands before results
-    pass_back(y, 1.0, leaves, order)      d(y)/d(each node), summed over all paths
+    y = x * x                   a node: its rule, its operands, its float
+    graph = walk([y])           its leaves, and its inner nodes, operands before results
+    pass_back(y, 1.0, graph)    d(y)/d(each node), summed over all paths
 
-`Value` is the class of the nodes that a user meets, and `Op` the row of the table that a node's rule
-belongs to. This file runs as it is; where there is a C compiler it is compiled as well (see compiled.py),
-so it declares the type of every field and leaves what a user looks at to value.py.
+The nodes that a user meets are Values, and a node's rule belongs to a row of the table, an Op. This file
+runs as it is; where there is a C compiler it is compiled at install (see compiled.py). So it declares the
+type of every field, holds what runs for every node, and leaves what a user looks at to value.py.
 """
 
 import math
@@ -279,7 +278,10 @@ class Rule:
     pullback: Any
     unary: bool
     variadic: bool
-    may_fail: bool  # its pull may raise: it calls functions that a user may have written
+    may_fail: bool  # its pull may raise: it calls functions of the row, which a user may have written
+
+    def __init__(self, may_fail: bool = True) -> None:
+        self.may_fail = may_fail
 
     def bind(self, op: Any) -> None:
         """Become the rule of a row."""
@@ -289,7 +291,6 @@ class Rule:
         self.pullback = op.pullback
         self.unary = len(op.operands) == 1 and not op.variadic
         self.variadic = op.variadic
-        self.may_fail = type(self) is Rule or isinstance(self, (_Div, _Pow))
 
     def value(self, x: float) -> float:
         """The result for one operand."""
@@ -476,20 +477,20 @@ class _Affine(Rule):
         xs[2 * n]._cotangent += g
 
 
-ADD: Final = _Add()
-SUB: Final = _Sub()
-MUL: Final = _Mul()
+ADD: Final = _Add(may_fail=False)
+SUB: Final = _Sub(may_fail=False)
+MUL: Final = _Mul(may_fail=False)
 DIV: Final = _Div()
-NEG: Final = _Neg()
+NEG: Final = _Neg(may_fail=False)
 ABS: Final = Rule()
 POW: Final = _Pow()
-RELU: Final = _Relu()
-EXP: Final = _Exp()
-SIGMOID: Final = _Sigmoid()
-TANH: Final = _Tanh()
-SUM: Final = _Sum()
-DOT: Final = _Dot()
-AFFINE: Final = _Affine()
+RELU: Final = _Relu(may_fail=False)
+EXP: Final = _Exp(may_fail=False)
+SIGMOID: Final = _Sigmoid(may_fail=False)
+TANH: Final = _Tanh(may_fail=False)
+SUM: Final = _Sum(may_fail=False)
+DOT: Final = _Dot(may_fail=False)
+AFFINE: Final = _Affine(may_fail=False)
 
 
 def operands_of(node: Node) -> "tuple[Node, ...]":
@@ -693,7 +694,9 @@ def rebuilt(
     stamp: "i64",
     label: str,
 ) -> Any:
-    """A node of any class, with all that it holds."""
+    """A node of any class, with all that it holds. TypeError if that is not a class of nodes."""
+    if not issubclass(cls, Node):
+        raise TypeError(f"expected a class of nodes, such as Value, got {cls!r}")
     node: Node = _Blank.__new__(cls)
     become_leaf(node, number)
     set_cotangent(node, cotangent)

@@ -43,7 +43,7 @@ def test_python_block_prints_the_block_below_it(
 
 
 def test_there_are_python_blocks() -> None:
-    assert (len(BLOCKS), len(OUTPUTS)) == (5, 1)
+    assert (len(BLOCKS), len(OUTPUTS)) == (6, 1)
 
 
 @pytest.mark.parametrize("name", ["first-example.svg", "explained.svg"])
@@ -71,7 +71,7 @@ def test_the_speed_table_is_the_one_the_benchmark_wrote() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
+    "target", re.findall(r"\]\((?!https:)([^)#]+)\)", README) + re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
 )
 def test_every_file_named_exists(target: str) -> None:
     assert (ROOT / target).exists()
