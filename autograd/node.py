@@ -119,19 +119,19 @@ class Node:
         return _binary(POW, self, value)
     def __radd__(self, value: Any, /) -> Any:
         """Return value+self."""
-        return _reflected(ADD, value, self)
+        return _binary(ADD, value, self)
     def __rsub__(self, value: Any, /) -> Any:
         """Return value-self."""
-        return _reflected(SUB, value, self)
+        return _binary(SUB, value, self)
     def __rmul__(self, value: Any, /) -> Any:
         """Return value*self."""
-        return _reflected(MUL, value, self)
+        return _binary(MUL, value, self)
     def __rtruediv__(self, value: Any, /) -> Any:
         """Return value/self."""
-        return _reflected(DIV, value, self)
+        return _binary(DIV, value, self)
     def __rpow__(self, value: Any, /) -> Any:
         """Return pow(value, self, mod)."""
-        return _reflected(POW, value, self)
+        return _binary(POW, value, self)
     def __neg__(self) -> Any:
         """-self"""
         return unary(NEG, self)
@@ -212,22 +212,23 @@ def unary(rule: "Rule", x: Node) -> Any:
     return _Made.__new__(shared.cls, rule, rule.value(x._float), x, None)
 
 
-def _binary(rule: "Rule", x: Node, value: Any) -> Any:
-    y = operand(value)
-    return y if y is NotImplemented else _of_two(rule, x, y)
-
-
-def _reflected(rule: "Rule", value: Any, y: Node) -> Any:
-    x = operand(value)
-    return x if x is NotImplemented else _of_two(rule, x, y)
-
-
-def _of_two(rule: "Rule", x: Node, y: Node) -> Any:
+def _binary(rule: "Rule", x: Any, y: Any) -> Any:
+    """The node that a row makes of two operands; NotImplemented where one of them goes over its elements."""
+    if not isinstance(x, Node):
+        x = constant(x) if type(x) is float else operand(x)
+        if x is NotImplemented:
+            return x
+    if not isinstance(y, Node):
+        y = constant(y) if type(y) is float else operand(y)
+        if y is NotImplemented:
+            return y
+    left: Node = x
+    right: Node = y
     try:
-        number = rule.forward(x._float, y._float)
+        number = rule.forward(left._float, right._float)
     except (ArithmeticError, ValueError):
-        number = rule.limit(x._float, y._float)
-    return _Made.__new__(shared.cls, rule, number if type(number) is float else real(number), x, y)
+        number = rule.limit(left._float, right._float)
+    return _Made.__new__(shared.cls, rule, number if type(number) is float else real(number), left, right)
 
 
 def apply_op(op: Any, operands: Any) -> Any:
@@ -239,7 +240,7 @@ def apply_op(op: Any, operands: Any) -> Any:
             xs[i] = constant(xs[i])
     if rule.variadic or len(xs) > 2:
         return _Made.__new__(shared.cls, rule, rule.evaluate(xs), None, None, xs)
-    return unary(rule, xs[0]) if len(xs) == 1 else _of_two(rule, xs[0], xs[1])
+    return unary(rule, xs[0]) if len(xs) == 1 else _binary(rule, xs[0], xs[1])
 
 
 def neuron(ws: "list[Any]", xs: "list[Any]", b: Node, activation: Any) -> Any:

@@ -105,6 +105,7 @@ class Op:
         self.operands = names[0][1:] if partials else names[0]
         self.defaults: tuple[float, ...] = (partials[0].__defaults__ or ()) if partials else ()
         self.required = len(self.operands) - len(self.defaults)
+        self.count = -1 if self.variadic else len(self.operands)  # of the operands, if that is the same in every call
         self.domain = tuple(domain) or (REALS,) * len(self.operands)
         self.kinks = dict(kinks or {})
         self.pullback, self.written = pullback or self._default_pullback(), written
@@ -126,14 +127,18 @@ class Op:
         >>> maximum(1, 2), clamp(7, max=5), dot([1, 2], [3, 4])
         (2.0, 5.0, 11.0)
         """
-        if self.rule.unary and len(args) == 1 and not named and isinstance(args[0], node.Node):
+        fits = not named and len(args) == self.count
+        if fits and self.rule.unary and isinstance(args[0], node.Node):
             return node.unary(self.rule, args[0])
-        operands = self.bind(args, named)
+        operands = args if fits else self.bind(args, named)
+        are_floats = True
         for x in operands:
-            apply_op = getattr(type(x), "apply_op", None)
-            if apply_op is not None:
-                return apply_op(self, operands)
-        return self.evaluate(*map(real, operands))
+            if type(x) is not float:
+                are_floats = False
+                apply_op = getattr(type(x), "apply_op", None)
+                if apply_op is not None:
+                    return apply_op(self, operands)
+        return self.evaluate(*(operands if are_floats else map(real, operands)))
 
     def bind(self, args: Sequence[Any], named: Mapping[str, Any]) -> Sequence[Any]:
         """The operands of a call, in the row's order, defaults filled in. TypeError if they do not fit."""
