@@ -1,7 +1,7 @@
 """`python -m autograd` tells which core runs and, where it is the slower one, why.
 
 chainrule 0.1.0, CPython 3.11.7
-core: compiled (/home/ada/chainrule/autograd/node__mypyc.cpython-311-x86_64-linux-gnu.so)
+core: compiled (.../autograd/node__mypyc.cpython-311-x86_64-linux-gnu.so)
 """
 
 import platform

@@ -20,10 +20,11 @@ from typing import Any
 
 from .graph import leaves
 from .jets import nth_derivative
+from .node import next_moment
 from .passes import Linearization
 from .recording import is_recording, record_graph
 from .structure import Arguments, Part, Structure, array
-from .value import CONSTANT, PARAMETER, VARIABLE, Value, next_moment
+from .value import CONSTANT, PARAMETER, VARIABLE, Value
 
 Function = Callable[..., Any]
 

@@ -801,6 +801,21 @@ def become_leaf(node: Node, number: float) -> None:
     node._xs = _NO_OPERANDS
 
 
+def set_number(node: Node, number: float) -> None:
+    """What a leaf holds from now on; graphs that were made of it are stale if it is another number."""
+    before = node._float
+    node._float = number
+    if number != before or math.copysign(1.0, number) != math.copysign(1.0, before):
+        node._stamp = next_moment()
+
+
+def next_moment() -> int:
+    """A time stamp later than all that there are: leaves that are made from now on have it, or a later one."""
+    with ticking:
+        shared.now += 1
+        return shared.now
+
+
 def set_cotangent(node: Node, cotangent: "float | None") -> None:
     """As a reverse pass leaves it; None as before any."""
     node._reached = cotangent is not None

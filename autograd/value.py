@@ -14,12 +14,22 @@ made it and its operands (`parents`). Nothing here computes a derivative: the ta
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import copysign
 from typing import TYPE_CHECKING, Any
 
 from .backward import backward
 from .floats import real, short
-from .node import KINDS, Node, apply_op, become_leaf, operand, operands_of, set_cotangent, shared, ticking, unary
+from .node import (
+    KINDS,
+    Node,
+    apply_op,
+    become_leaf,
+    operand,
+    operands_of,
+    set_cotangent,
+    set_number,
+    shared,
+    unary,
+)
 from .ops import OPS, Op
 from .refusals import StaleGraphError as StaleGraphError, refuse_in, refuse_stale
 
@@ -71,15 +81,12 @@ class Value(Node):
 
     @data.setter
     def data(self, data: Any) -> None:
-        if self.op is not None:
+        if self._rule is not None:
             raise ValueError(
-                f"{self!r} is the result of {self.op.name}, only a leaf's data can be set; "
+                f"{self!r} is the result of {self._rule.op.name}, only a leaf's data can be set; "
                 "right: set the data of its leaves, then build the expression again"
             )
-        data, before = real(data), self._float
-        self._float = data
-        if data != before or copysign(1.0, data) != copysign(1.0, before):
-            self._stamp = next_moment()
+        set_number(self, data if type(data) is float else real(data))
 
     @property
     def grad(self) -> float:
@@ -88,7 +95,7 @@ class Value(Node):
 
     @grad.setter
     def grad(self, grad: Any) -> None:
-        self._grad = real(grad)
+        set_cotangent(self, grad if type(grad) is float else real(grad))
 
     @property
     def _grad(self) -> float | None:
@@ -297,13 +304,6 @@ def register(op: Op) -> Op:
     OPS[op.name] = op
     _add_methods(op)
     return op
-
-
-def next_moment() -> int:
-    """A time stamp later than all that there are: leaves that are made from now on have it, or a later one."""
-    with ticking:
-        shared.now += 1
-        return shared.now
 
 
 def _compare(relation: Callable[[float, float], bool], x: Value, y: Any) -> bool:

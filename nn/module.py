@@ -129,25 +129,31 @@ class Module:
 
 def _leaves(held: Any, path: str, own: str, seen: set[int]) -> Iterator[tuple[str, str, Value]]:
     """Each leaf Value within, once: its path, its path from the module that holds it, itself."""
-    inside: Any = ()
-    if isinstance(held, Value):
-        if held.op is None and held.kind != "result" and id(held) not in seen:
+    waiting = [(held, path, own)]
+    while waiting:
+        held, path, own = waiting.pop()
+        inside: Any = ()
+        if isinstance(held, Value):
+            if held.kind != "result" and id(held) not in seen:
+                seen.add(id(held))
+                yield path, own, held
+        elif isinstance(held, Module):
+            inside, own = vars(held), ""
+        elif isinstance(held, dict):
+            inside = held
+        elif isinstance(held, (list, tuple)):
+            inside = dict(enumerate(held))
+        if inside and id(held) not in seen:
             seen.add(id(held))
-            yield path, own, held
-    elif isinstance(held, Module):
-        inside, own = vars(held), ""
-    elif isinstance(held, dict):
-        inside = held
-    elif isinstance(held, (list, tuple)):
-        inside = dict(enumerate(held))
-    if inside and id(held) not in seen:
-        seen.add(id(held))
-        for name, x in list(inside.items()):
-            yield from _leaves(x, f"{path}.{name}" if path else str(name), f"{own}.{name}" if own else str(name), seen)
+            outer, inner = path and f"{path}.", own and f"{own}."
+            found = [(x, f"{outer}{name}", f"{inner}{name}") for name, x in inside.items()]
+            waiting += reversed(found)
 
 
 def _adopt(leaf: Value, path: str, moved: bool = False) -> None:
     """Make a variable a parameter, labelled with its path unless the label is somebody's own."""
+    if leaf.label == path and leaf.kind == "parameter":
+        return
     if leaf.kind == "variable":
         leaf.kind = "parameter"
     if leaf.kind == "parameter" and (not leaf.label or moved or path.endswith("." + leaf.label)):

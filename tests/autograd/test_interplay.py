@@ -334,7 +334,7 @@ def test_complex_numbers_of_numpy_are_refused_with_the_real_part() -> None:
 
 
 def test_as_fast_as_ever() -> None:
-    """A number that NumPy made needs no array: what it is is asked, which a float of Python's own need not be, no more."""
+    """A number of NumPy's needs no array: no more than to see what sort of number it is, as a float shows at once."""
     import sys
 
     def python_calls(f: Callable[[], Any]) -> int:
