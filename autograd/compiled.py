@@ -19,6 +19,7 @@ import sys
 import warnings
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import module_from_spec, source_hash, spec_from_file_location
+from typing import Any
 
 _FOLDER = os.path.dirname(globals().get("__file__", f"{os.devnull}/"))  # a frozen program has no files
 SOURCE = os.path.join(_FOLDER, "node.py")
@@ -33,6 +34,7 @@ def _load(path: str) -> None:
     module = sys.modules[spec.name] = module_from_spec(spec)
     spec.loader.exec_module(module)
     sys.modules["autograd"].node = module  # type: ignore[attr-defined]
+    vars(sys.modules["autograd"]).pop("node__mypyc", None)  # what the extension calls itself
 
 
 def _load_compiled() -> tuple[str, str]:
@@ -75,3 +77,25 @@ if not COMPILED:
         raise ImportError(f"AUTOGRAD_COMPILED=require, but {REASON}. {REMEDY}")
     if os.path.exists(SOURCE):  # not so in a zip, where importing it does as well
         _load(SOURCE)
+
+
+def show_alike(cls: type[Any]) -> None:
+    """Have a class of the engine's look the same in help(), signatures and completion, whichever core runs.
+
+    Of a compiled class Python shows its operators without annotations, and pow() of three numbers with that of two.
+    """
+    for name in ("__getstate__", "__setstate__", "__mypyc_attrs__", "__internal_mypyc_setup", "__annotations__"):
+        if name in vars(cls):
+            delattr(cls, name)
+    for method in vars(cls).values():
+        if hasattr(method, "__annotations__"):
+            method.__annotations__ = {}
+    if not COMPILED:
+        power = cls.__rpow__
+
+        def __rpow__(self: Any, value: Any, mod: Any = None, /) -> Any:
+            """Return pow(value, self, mod)."""
+            return power(self, value) if mod is None else NotImplemented
+
+        __rpow__.__qualname__, __rpow__.__annotations__ = power.__qualname__, {}
+        cls.__rpow__ = __rpow__

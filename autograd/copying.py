@@ -90,7 +90,8 @@ class _Graph:
         among.graphs[self.first] = ref(self)
 
     def __del__(self) -> None:  # the pickler is done, or has failed
-        del self.among.graphs[self.first]
+        if self.among.graphs.pop(self.first, None) is None:
+            return  # it was not finished
         if self.among.graphs:
             for node in self.nodes:
                 del self.among.places[id(node)]

@@ -10,13 +10,13 @@ type of every field, holds what runs for every node, and leaves what a user look
 """
 
 import math
-from _thread import allocate_lock
+from _thread import RLock, allocate_lock
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .floats import kind_of, real, shape_of
 from .recording import Mode, as_recorded, modes
-from .refusals import bad_partials, plain, refuse_stale
+from .refusals import one_for_each, plain, refuse_partials, refuse_stale
 
 try:
     from mypy_extensions import mypyc_attr
@@ -114,9 +114,9 @@ class Node:
             if y._float:
                 return _Made.__new__(shared.cls, DIV, self._float / y._float, self, y)
         return _binary(DIV, self, value)
-    def __pow__(self, value: Any, /) -> Any:
+    def __pow__(self, value: Any, mod: Any = None, /) -> Any:
         """Return pow(self, value, mod)."""
-        return _binary(POW, self, value)
+        return _binary(POW, self, value) if mod is None else NotImplemented
     def __radd__(self, value: Any, /) -> Any:
         """Return value+self."""
         return _binary(ADD, value, self)
@@ -132,13 +132,13 @@ class Node:
     def __rpow__(self, value: Any, /) -> Any:
         """Return pow(value, self, mod)."""
         return _binary(POW, value, self)
-    def __neg__(self) -> Any:
+    def __neg__(self, /) -> Any:
         """-self"""
         return unary(NEG, self)
-    def __pos__(self) -> Any:
+    def __pos__(self, /) -> Any:
         """+self"""
         return self
-    def __abs__(self) -> Any:
+    def __abs__(self, /) -> Any:
         """abs(self)"""
         return unary(ABS, self)
     # fmt: on
@@ -147,7 +147,7 @@ class Node:
 shared: Final = _Shared()
 _NO_OPERANDS: Final[list[Node]] = []
 ticking: Final = allocate_lock()
-_walking: Final = allocate_lock()
+_walking: Final = RLock()  # one walk at a time; but a signal handler may walk in the middle of another
 
 
 class _Made(Node):
@@ -312,25 +312,27 @@ class Rule:
         out = node._float
         x = node._x
         y = node._y
-        found: Any = None
         try:
             if x is None:
                 found = self.pullback(g, out, *[v._float for v in node._xs])
             elif y is None:
-                (gx,) = self.pullback(g, out, x._float)
+                found = self.pullback(g, out, x._float)
             else:
-                gx, gy = self.pullback(g, out, x._float, y._float)
+                found = self.pullback(g, out, x._float, y._float)
         except ArithmeticError:  # a plain float raised where IEEE 754 has a value
             found = [g * d for d in self.op.derivatives(out, [v._float for v in operands_of(node)])]
         except (TypeError, ValueError, IndexError) as error:
-            raise bad_partials(cast(Any, node), error) from error
-        if found is None and x is not None:
+            refuse_partials(cast(Any, node), error)
+        if x is not None and isinstance(found, tuple) and len(found) == (1 if y is None else 2):
+            gx = found[0]
             x._cotangent += gx if type(gx) is float else plain(gx)
             if y is not None:
+                gy = found[1]
                 y._cotangent += gy if type(gy) is float else plain(gy)
-            return
-        for v, gv in zip(operands_of(node), found, strict=True):
-            v._cotangent += gv if type(gv) is float else plain(gv)
+        else:
+            operands = operands_of(node)
+            for v, gv in zip(operands, one_for_each(cast(Any, node), found)):  # noqa: B905
+                v._cotangent += gv if type(gv) is float else plain(gv)
 
 
 class _Add(Rule):
@@ -528,7 +530,8 @@ def walk(roots: Iterable[Any]) -> Walk:
 
     A depth-first walk: from a node go down into its first operand not yet done, and come back to it
     once that is done; when all its operands are, the node is. A mark on the node says that it is done,
-    which is faster than a set of those that are, and why one walk runs at a time.
+    which is faster than a set of those that are, and why one walk runs at a time. Another that came in
+    between has left its own marks: then it begins anew.
     """
     found = Walk()
     leaves: list[Node] = found.leaves
@@ -599,6 +602,8 @@ def walk(roots: Iterable[Any]) -> Walk:
                     break
                 node = waiting.pop()
                 start = looked_at.pop() if node._x is None else 0
+        if shared.walk != done:
+            return walk(roots)
     found.oldest = oldest
     found.again = again
     found.may_fail = may_fail
@@ -626,6 +631,8 @@ def unknown(root: Node, known: "dict[int, Any]") -> "list[Any]":
                     operand: Node = operands[i]
                     if operand._mark != done:
                         waiting.append(operand)
+        if shared.walk != done:
+            return unknown(root, known)
     return order
 
 
@@ -661,6 +668,7 @@ class Columns:
         self.operands: list[int] = []
         self.others: list[Any] = []
         with _walking:
+            begun = shared.walk
             try:
                 for node in nodes:
                     operands = operands_of(node)
@@ -683,6 +691,8 @@ class Columns:
             finally:
                 for node in nodes:
                     node._mark = 0
+            if shared.walk != begun:  # another came in between
+                self.__init__(order)  # type: ignore[misc]
 
 
 def rebuilt(
@@ -773,18 +783,20 @@ def pass_back(root: Node, gradient: float, graph: Walk) -> None:
             rule = node._rule
             if rule is not None:
                 rule.pull(node)
+        for leaf, cotangent in zip(kept, before):  # noqa: B905
+            if leaf._kind == A_CONSTANT:
+                leaf._cotangent = cotangent
+        for leaf in first:
+            leaf._reached = True
     except BaseException:
         for node in order:
             node._cotangent = 0.0
             node._reached = False
         for leaf, cotangent in zip(kept, before):  # noqa: B905
             leaf._cotangent = cotangent
+        for leaf in first:
+            leaf._reached = False
         raise
-    for leaf, cotangent in zip(kept, before):  # noqa: B905
-        if leaf._kind == A_CONSTANT:
-            leaf._cotangent = cotangent
-    for leaf in first:
-        leaf._reached = True
 
 
 def become_leaf(node: Node, number: float) -> None:

@@ -8,7 +8,7 @@ TypeError: a Value is a real number in a graph; wrong: xs[v], range(v), int(v); 
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .floats import real
 from .recording import in_words
@@ -54,6 +54,23 @@ def bad_partials(node: "Value", error: Exception) -> Exception:
         f"the partials of {in_words(node)} fail: {error}. Each gives a number, one for each operand, and is written "
         "with ordinary operators and rows; wrong: lambda out, x: math.cos(x); right: lambda out, x: autograd.cos(x)"
     )
+
+
+def refuse_partials(node: "Value", error: Exception) -> NoReturn:
+    """Raise that, with the lines where it went wrong: compiled code would lose them."""
+    raise bad_partials(node, error) from error
+
+
+def one_for_each(node: "Value", found: Any) -> list[Any]:
+    """The cotangents that a pullback gave. Raises as refuse_partials does unless that is one for each operand."""
+    wanted = len(node.parents)
+    try:
+        cotangents = list(found)
+        if len(cotangents) != wanted:
+            raise ValueError(f"they are {len(cotangents)}, for {wanted} operands")
+    except (TypeError, ValueError, IndexError) as error:
+        refuse_partials(node, error)
+    return cotangents
 
 
 def plain(number: Any) -> float:

