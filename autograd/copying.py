@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from copyreg import _slotnames  # type: ignore[attr-defined]
 from itertools import count, islice
-from threading import local
+from threading import get_ident, local
 from typing import Any
 from weakref import ref
 
@@ -45,22 +45,24 @@ def deepcopy_graph(root: Value, memo: dict[int, Any]) -> Value:
 
 def reduce_graph(node: Value) -> tuple[Any, ...]:
     """pickle's protocol: a node is a place in a graph, which is written before the first of its nodes."""
-    being_written = _being_written
-    place = being_written.places.get(id(node))
-    graph = _Graph(node, being_written) if place is None else being_written.graph_of(place)
-    return _node_at, (graph, being_written.places[id(node)] - graph.first)
+    being_written = _of_thread.being_written
+    with being_written:
+        place = being_written.places.get(id(node))
+        graph = _Graph(node, being_written) if place is None else being_written.graph_of(place)
+        return _node_at, (graph, being_written.places[id(node)] - graph.first)
 
 
 def _node_at(nodes: Sequence[Value], place: int) -> Value:
     return nodes[place]
 
 
-class _BeingWritten(local):
-    """The graphs that this thread's picklers hold, so that no node is written twice.
+class _BeingWritten:
+    """The graphs that a thread's picklers hold, so that no node is written twice.
 
     places   of their nodes, by id: one after the other through all graphs
     graphs   the graphs by their first places; weak, so that they go when the pickler does
     firsts   the first places, in ascending order, of all graphs there have been since there was none
+    gone     the nodes, by their first places, of graphs that went while others were looked at, or in another thread
     """
 
     def __init__(self) -> None:
@@ -68,6 +70,28 @@ class _BeingWritten(local):
         self.graphs: dict[int, ref[_Graph]] = {}
         self.firsts: list[int] = []
         self.next = 0
+        self.gone: dict[int, list[Value]] = {}
+        self.thread, self.is_open = get_ident(), False
+
+    def __enter__(self) -> None:
+        self.forget()
+        self.is_open = True
+
+    def __exit__(self, *error: object) -> None:
+        self.is_open = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Take out the graphs that are gone."""
+        while self.gone:
+            first, nodes = self.gone.popitem()
+            del self.graphs[first]
+            if self.graphs:
+                for node in nodes:
+                    del self.places[id(node)]
+            else:
+                self.places.clear()
+                self.firsts.clear()
 
     def graph_of(self, place: int) -> "_Graph":
         graph = self.graphs[self.firsts[bisect_right(self.firsts, place) - 1]]()
@@ -75,30 +99,32 @@ class _BeingWritten(local):
         return graph
 
 
-_being_written = _BeingWritten()
+class _OfThread(local):
+    def __init__(self) -> None:
+        self.being_written = _BeingWritten()
+
+
+_of_thread = _OfThread()
 
 
 class _Graph:
     """What a node depends on and no graph before it has. Pickles as arrays, and comes back as the list of its nodes."""
 
     def __init__(self, root: Value, among: _BeingWritten) -> None:
-        self.among, self.first = among, among.next
         self.nodes: list[Value] = unknown(root, among.places)
-        among.places.update(zip(map(id, self.nodes), count(self.first), strict=False))
+        self.among, self.first = among, among.next
         among.next += len(self.nodes)
         among.firsts.append(self.first)
         among.graphs[self.first] = ref(self)
+        among.places.update(zip(map(id, self.nodes), count(self.first), strict=False))
 
     def __del__(self) -> None:  # the pickler is done, or has failed
-        if self.among.graphs.pop(self.first, None) is None:
-            return  # it was not finished
-        if self.among.graphs:
-            for node in self.nodes:
-                del self.among.places[id(node)]
-        else:
-            self.among.places.clear()
-            self.among.firsts.clear()
-            self.among.next = 0
+        if not hasattr(self, "first"):
+            return
+        among = self.among
+        among.gone[self.first] = self.nodes
+        if not among.is_open and among.thread == get_ident():
+            among.forget()
 
     @gc_paused()
     def __reduce__(self) -> tuple[Any, ...]:

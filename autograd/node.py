@@ -11,7 +11,7 @@ type of every field, holds what runs for every node, and leaves what a user look
 
 import math
 from _thread import RLock, allocate_lock
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .floats import kind_of, real, shape_of
@@ -525,7 +525,7 @@ class Walk:
         self.may_fail: bool = False
 
 
-def walk(roots: Iterable[Any]) -> Walk:
+def walk(roots: Sequence[Any]) -> Walk:
     """The graph that made the roots.
 
     A depth-first walk: from a node go down into its first operand not yet done, and come back to it
