@@ -32,7 +32,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/eager.py
 
 clean:
-	rm -rf $(VENV) build demo *.egg-info autograd/node__mypyc.*
+	rm -rf $(VENV) build demo *.egg-info .mypy_cache autograd/node__mypyc.*
 
 # What an install compiles, or says. A stamp is touched last, so that an interrupted install is done again.
 BUILT_FROM := pyproject.toml setup.py autograd/node.py

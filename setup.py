@@ -6,6 +6,7 @@ makes it an error if nothing is compiled.
 
 import logging
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -57,10 +58,27 @@ def record_of(extension: Path) -> Path:
     return extension.with_name(f"{extension.name}.txt")
 
 
+def release_classes(c: str) -> str:
+    """C in which an object lets go of its class, and shows it to the collector, as CPython asks of it since 3.9.
+
+    mypyc's does neither, so that a class made at run time, of which there ever was an object, would live for ever.
+    """
+    c = c.replace(
+        "Py_TYPE(self)->tp_free((PyObject *)self);",
+        "PyTypeObject *its_class = Py_TYPE(self);\nits_class->tp_free((PyObject *)self);\nPy_DECREF(its_class);",
+    )
+    return re.sub(r"(_traverse\([^;{]*visitproc visit, void \*arg\)\n\{\n)", r"\1Py_VISIT(Py_TYPE(self));\n", c)
+
+
 class BuildCore(build_ext):
     """Builds the extension and its record, or neither."""
 
     def run(self) -> None:
+        wanted = os.environ.get("AUTOGRAD_COMPILED", "")
+        if wanted not in ("", "require"):
+            raise CompileError(
+                f"AUTOGRAD_COMPILED={wanted}: it can be `require`, or unset. AUTOGRAD_PURE=1 compiles nothing"
+            )
         filename = self.get_ext_filename(EXTENSION)
         # An editable install has it copied beside its source.
         extensions = [Path(self.build_lib, filename), *([Path(filename)] if self.inplace else [])]
@@ -81,7 +99,7 @@ class BuildCore(build_ext):
         except Exception as error:
             self.remove(extensions)
             reason = str(error) if isinstance(error, CompileError) else f"{type(error).__name__}: {error}"
-            if os.environ.get("AUTOGRAD_COMPILED") == "require":
+            if wanted == "require":
                 raise CompileError(f"AUTOGRAD_COMPILED=require, but {SOURCE} was not compiled: {reason}") from error
             self.announce(f"{SOURCE} was not compiled, and runs as it is: {reason}", logging.WARNING)
             self.extensions = self.distribution.ext_modules = []
@@ -103,6 +121,8 @@ class BuildCore(build_ext):
             )
         except SystemExit as error:
             raise CompileError("mypyc refuses it, and has printed why") from error
+        for path in map(Path, core.sources):
+            path.write_text(release_classes(path.read_text(encoding="utf-8")), encoding="utf-8")
         [extension] = self.extensions
         # Two extensions by default, one of which only loads the other: here one file is both, so that none is alone.
         extension.sources = core.sources + loader.sources

@@ -13,9 +13,9 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 
-_lock = Lock()
+_lock = RLock()  # a signal handler may come in between
 _resting = 0  # how many blocks are open, in all threads
 _was_on = False
 

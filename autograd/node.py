@@ -10,7 +10,7 @@ type of every field, holds what runs for every node, and leaves what a user look
 """
 
 import math
-from _thread import RLock, allocate_lock
+from _thread import RLock
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -146,7 +146,7 @@ class Node:
 
 shared: Final = _Shared()
 _NO_OPERANDS: Final[list[Node]] = []
-ticking: Final = allocate_lock()
+ticking: Final = RLock()
 _walking: Final = RLock()  # one walk at a time; but a signal handler may walk in the middle of another
 
 
@@ -530,8 +530,8 @@ def walk(roots: Sequence[Any]) -> Walk:
 
     A depth-first walk: from a node go down into its first operand not yet done, and come back to it
     once that is done; when all its operands are, the node is. A mark on the node says that it is done,
-    which is faster than a set of those that are, and why one walk runs at a time. Another that came in
-    between has left its own marks: then it begins anew.
+    which is faster than a set of those that are, and why one walk runs at a time. One that comes in between,
+    in a signal handler, leaves its own marks: then a set it is.
     """
     found = Walk()
     leaves: list[Node] = found.leaves
@@ -602,12 +602,33 @@ def walk(roots: Sequence[Any]) -> Walk:
                     break
                 node = waiting.pop()
                 start = looked_at.pop() if node._x is None else 0
-        if shared.walk != done:
-            return walk(roots)
+    if shared.walk != done:
+        order, again, may_fail = _walk_apart(roots, set()), True, True
+        found.leaves, found.inner = [v for v in order if v._rule is None], [v for v in order if v._rule is not None]
+        oldest = min([v._stamp for v in order], default=oldest)
     found.oldest = oldest
     found.again = again
     found.may_fail = may_fail
     return found
+
+
+def _walk_apart(roots: Sequence[Any], done: "set[int]") -> "list[Any]":
+    """All nodes that the roots depend on, operands first, but for those whose ids are in done: without marks."""
+    order: list[Any] = []
+    waiting: list[Any] = [(root, None) for root in reversed(roots)]
+    while waiting:
+        node, operands = waiting.pop()
+        if id(node) in done:
+            continue
+        if operands is None:
+            operands = iter(operands_of(node))
+        operand = next(operands, None)
+        if operand is None:
+            done.add(id(node))
+            order.append(node)
+        else:
+            waiting += [(node, operands), (operand, None)]
+    return order
 
 
 def unknown(root: Node, known: "dict[int, Any]") -> "list[Any]":
@@ -631,9 +652,7 @@ def unknown(root: Node, known: "dict[int, Any]") -> "list[Any]":
                     operand: Node = operands[i]
                     if operand._mark != done:
                         waiting.append(operand)
-        if shared.walk != done:
-            return unknown(root, known)
-    return order
+    return order if shared.walk == done else _walk_apart([root], set(known))
 
 
 class Columns:
@@ -691,8 +710,12 @@ class Columns:
             finally:
                 for node in nodes:
                     node._mark = 0
-            if shared.walk != begun:  # another came in between
-                self.__init__(order)  # type: ignore[misc]
+        if shared.walk != begun:
+            places = {id(node): place for place, node in enumerate(nodes)}
+            flat = [x for node in nodes for x in operands_of(node)]
+            self.others = [x for x in flat if id(x) not in places]
+            other = iter(range(-1, -1 - len(self.others), -1))
+            self.operands = [places[id(x)] if id(x) in places else next(other) for x in flat]
 
 
 def rebuilt(

@@ -7,6 +7,7 @@ import io
 import math
 import operator
 import pickle
+import signal
 import struct
 import subprocess
 import sys
@@ -129,6 +130,16 @@ def test_a_rule_evaluates_as_its_row(op: Op, data: st.DataObject) -> None:
     if size == 1 and not op.variadic:
         assert bits(plain.value(numbers[0])) == expected
         assert bits(op.rule.value(numbers[0])) == expected
+
+
+@pytest.mark.parametrize("op", [op for op in FUSED if op.rule.unary], ids=lambda op: op.name)
+def test_a_rule_at_each_special_number(op: Op) -> None:
+    plain = plain_rule(op)
+    for number in (*SPECIAL, *[-x for x in SPECIAL], nan):
+        v = Value.apply_op(op, [Value(number)])
+        assert bits(op.rule.value(number)) == bits(plain.value(number)) == bits(v.data) == bits(op.evaluate(number))
+        for g in (1.0, -0.0, inf, nan):
+            assert all_bits(pulled(op.rule, v, g, [-0.0])) == all_bits(pulled(plain, v, g, [-0.0]))
 
 
 @every_fused
@@ -286,6 +297,22 @@ def test_every_row_makes_the_node_it_evaluates_to(op: Op, data: st.DataObject) -
     assert [p.kind for p in made[1].parents] == ["constant"] * size
     slopes = [derivative() for derivative in made[0].local_derivatives]
     assert all_bits(map(float, slopes)) == all_bits(map(float, op.derivatives(made[0].data, numbers)))
+
+
+def test_what_a_row_of_ones_own_gives_becomes_a_float() -> None:
+    half: Any = Fraction(1, 2)
+    rows = [
+        custom(lambda x: 2, lambda out, x: 0.0),
+        custom(lambda x, y: True, lambda out, x, y: 0.0, lambda out, x, y: 0.0),
+        custom(lambda x, y, z: half, *[lambda out, x, y, z: 0.0] * 3),
+    ]
+    for size, (row, expected) in enumerate(zip(rows, (2.0, 1.0, 0.5), strict=True), 1):
+        for y in (row(*[Value(1.0)] * size), Value.apply_op(row, [1.0] * size)):
+            assert bits(y.data) == bits(expected)
+        row = Op("f", lambda *xs: math.log(-1.0), row.partials, limit=lambda *xs: 7)
+        assert bits(row(*[Value(1.0)] * size).data) == bits(7.0)
+        row = Op("f", lambda *xs: 1.0 / 0.0, row.partials, limit=lambda *xs: sum(xs))
+        assert bits(row(*[Value(1.0)] * size).data) == bits(float(size))
 
 
 def test_the_operands_of_a_call_stay_the_caller_s() -> None:
@@ -643,7 +670,9 @@ def failing(error: BaseException | None, slot: int) -> Op:
     )
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), Stop(), RuntimeError("no"), ValueError("no"), TypeError("no")])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), Stop(), RuntimeError("no"), ValueError("no"), TypeError("no"), IndexError("no")]
+)
 @pytest.mark.parametrize("slot", [0, 1, 2])
 @pytest.mark.parametrize("passes_before", [0, 1])
 def test_a_pass_that_fails(error: BaseException, slot: int, passes_before: int) -> None:
@@ -658,8 +687,11 @@ def test_a_pass_that_fails(error: BaseException, slot: int, passes_before: int) 
     graph = walk((y,))
     before = grads(graph.leaves)
     for _ in range(2):
-        with pytest.raises(type(error)):
+        with pytest.raises(type(error)) as refused:
             y.backward()
+        assert ("the partials of custom(" in str(refused.value)) is isinstance(
+            error, (ValueError, TypeError, IndexError)
+        )
         assert grads(graph.leaves) == before
         assert grads(graph.inner) == [None] * len(graph.inner)
         assert [v.grad for v in graph.inner] == [0.0] * len(graph.inner)
@@ -1510,3 +1542,58 @@ def test_copies_leave_the_collector_as_it_was(collector_on: None) -> None:
             assert not gc.isenabled()
         finally:
             gc.enable()
+
+
+# What is not seen in the numbers
+
+
+def test_a_class_made_at_run_time_is_freed() -> None:
+    """With all that its methods hold, though there were objects of it, one of them its own attribute."""
+
+    def make() -> "weakref.ref[type[Value]]":
+        class Local(Value):
+            pass
+
+        v = Local(2.0)
+        (v * v).backward()
+        Local.kept = v  # type: ignore[attr-defined]
+        return weakref.ref(Local)
+
+    made = make()
+    gc.collect()
+    assert made() is None
+    before = sys.getrefcount(Value)
+    values = [Value(1.0) * 2.0 for _ in range(1000)]
+    del values
+    assert sys.getrefcount(Value) - before < 100
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this platform has no interval timers")
+def test_signal_handlers_that_walk_other_graphs_on_the_way() -> None:
+    y = x = Value(0.5)
+    for _ in range(10_000):
+        y = y * x + x
+    other = Value(3.0)
+    seen = 0
+
+    def handler(*_: object) -> None:
+        nonlocal seen
+        z = other * 2.0
+        z.backward()
+        assert len(pickle.loads(pickle.dumps(topological_order(z)))) == 3
+        seen += 1
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.005)
+    try:
+        while seen < 30:
+            order = topological_order(y)
+            assert (len(order), order[0], order[-1]) == (20_001, x, y)
+            copies = copy.deepcopy(y), pickle.loads(pickle.dumps(y))
+            assert [len(topological_order(v)) for v in copies] == [20_001, 20_001]
+            y.backward()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    passes = x.grad / 4.0
+    assert round(passes) == pytest.approx(passes)
