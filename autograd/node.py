@@ -602,10 +602,10 @@ def walk(roots: Sequence[Any]) -> Walk:
                     break
                 node = waiting.pop()
                 start = looked_at.pop() if node._x is None else 0
-    if shared.walk != done:
-        order, again, may_fail = _walk_apart(roots, set()), True, True
-        found.leaves, found.inner = [v for v in order if v._rule is None], [v for v in order if v._rule is not None]
-        oldest = min([v._stamp for v in order], default=oldest)
+        if shared.walk != done:
+            order, again, may_fail = _walk_apart(roots, set()), True, True
+            found.leaves, found.inner = [v for v in order if v._rule is None], [v for v in order if v._rule is not None]
+            oldest = min([v._stamp for v in order], default=oldest)
     found.oldest = oldest
     found.again = again
     found.may_fail = may_fail
@@ -652,7 +652,7 @@ def unknown(root: Node, known: "dict[int, Any]") -> "list[Any]":
                     operand: Node = operands[i]
                     if operand._mark != done:
                         waiting.append(operand)
-    return order if shared.walk == done else _walk_apart([root], set(known))
+        return order if shared.walk == done else _walk_apart([root], set(known))
 
 
 class Columns:
@@ -710,12 +710,12 @@ class Columns:
             finally:
                 for node in nodes:
                     node._mark = 0
-        if shared.walk != begun:
-            places = {id(node): place for place, node in enumerate(nodes)}
-            flat = [x for node in nodes for x in operands_of(node)]
-            self.others = [x for x in flat if id(x) not in places]
-            other = iter(range(-1, -1 - len(self.others), -1))
-            self.operands = [places[id(x)] if id(x) in places else next(other) for x in flat]
+            if shared.walk != begun:
+                places = {id(node): place for place, node in enumerate(nodes)}
+                flat = [x for node in nodes for x in operands_of(node)]
+                self.others = [x for x in flat if id(x) not in places]
+                other = iter(range(-1, -1 - len(self.others), -1))
+                self.operands = [places[id(x)] if id(x) in places else next(other) for x in flat]
 
 
 def rebuilt(
