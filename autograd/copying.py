@@ -16,7 +16,7 @@ from typing import Any
 from weakref import ref
 
 from .collector import gc_paused
-from .node import Columns, copy_into, rebuilt, shared, ticking, twin, unknown
+from .node import A_CONSTANT, Columns, copy_into, rebuilt, shared, ticking, twin, unknown
 from .ops import Op
 from .value import Value
 
@@ -44,12 +44,33 @@ def deepcopy_graph(root: Value, memo: dict[int, Any]) -> Value:
 
 
 def reduce_graph(node: Value) -> tuple[Any, ...]:
-    """pickle's protocol: a node is a place in a graph, which is written before the first of its nodes."""
+    """pickle's protocol: a leaf goes alone, another node as a place in a graph, written before the first of them.
+
+    Constants, of which there may be as many as nodes, go with the graph; a subclass's leaves, too, whose attributes
+    may be nodes of that graph.
+    """
+    if _stands_alone(node):
+        return _leaf, (node._kind, node._float, node._grad, node._stamp, node._label)
     being_written = _of_thread.being_written
     with being_written:
         place = being_written.places.get(id(node))
         graph = _Graph(node, being_written) if place is None else being_written.graph_of(place)
         return _node_at, (graph, being_written.places[id(node)] - graph.first)
+
+
+def _stands_alone(node: Value) -> bool:
+    return node._rule is None and node._kind != A_CONSTANT and type(node) is Value
+
+
+def _leaf(kind: int, number: float, cotangent: float | None, stamp: int, label: str) -> Value:
+    _not_before(stamp)
+    return rebuilt(Value, None, [], kind, number, cotangent, stamp, label)  # type: ignore[no-any-return]
+
+
+def _not_before(stamp: int) -> None:
+    """Set the time to a stamp of another process, whose clock may have been ahead."""
+    with ticking:
+        shared.now = max(shared.now, stamp)
 
 
 def _node_at(nodes: Sequence[Value], place: int) -> Value:
@@ -71,15 +92,17 @@ class _BeingWritten:
         self.firsts: list[int] = []
         self.next = 0
         self.gone: dict[int, list[Value]] = {}
-        self.thread, self.is_open = get_ident(), False
+        self.thread, self.open = get_ident(), 0
 
     def __enter__(self) -> None:
-        self.forget()
-        self.is_open = True
+        if not self.open:
+            self.forget()
+        self.open += 1
 
     def __exit__(self, *error: object) -> None:
-        self.is_open = False
-        self.forget()
+        self.open -= 1
+        if not self.open:
+            self.forget()
 
     def forget(self) -> None:
         """Take out the graphs that are gone."""
@@ -111,7 +134,7 @@ class _Graph:
     """What a node depends on and no graph before it has. Pickles as arrays, and comes back as the list of its nodes."""
 
     def __init__(self, root: Value, among: _BeingWritten) -> None:
-        self.nodes: list[Value] = unknown(root, among.places)
+        self.nodes: list[Value] = [v for v in unknown(root, among.places) if not _stands_alone(v)]
         self.among, self.first = among, among.next
         among.next += len(self.nodes)
         among.firsts.append(self.first)
@@ -123,7 +146,7 @@ class _Graph:
             return
         among = self.among
         among.gone[self.first] = self.nodes
-        if not among.is_open and among.thread == get_ident():
+        if not among.open and among.thread == get_ident():
             among.forget()
 
     @gc_paused()
@@ -181,8 +204,7 @@ def _graph_of(
         label = labels.get(len(nodes), "")
         cotangent = cotangent if reached else None
         nodes.append(rebuilt(classes[cls], rules[row], parents, kind, number, cotangent, stamp, label))
-    with ticking:  # another process's clock may have been ahead
-        shared.now = max(shared.now, *columns[-2])
+    _not_before(max(columns[-2]))
     return nodes
 
 

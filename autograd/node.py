@@ -687,6 +687,7 @@ class Columns:
         self.operands: list[int] = []
         self.others: list[Any] = []
         with _walking:
+            shared.walk += 1
             begun = shared.walk
             try:
                 for node in nodes:
