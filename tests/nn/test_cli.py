@@ -482,12 +482,20 @@ def test_version(capsys: pytest.CaptureFixture[str]):
 def test_interrupting_is_quiet(tmp_path: Path):
     (tmp_path / "d.csv").write_text(GOOD)
     argv = [*COMMAND, *TRAIN, "--epochs", "1000000"]
-    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        while "network" not in process.stdout.readline():
-            pass
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background may ignore it
+    try:
+        process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            assert process.stdout
+            while "network" not in process.stdout.readline():
+                pass
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (130, "")
     assert list(tree(tmp_path)) == ["d.csv"]
 
