@@ -200,7 +200,7 @@ def doubled(times: int, label: str = "") -> tuple[Value, Value]:
 
 
 def test_so_many_paths_that_no_float_could_count_them() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for (y, x), expected in [
         (doubled(1000), 2**1000),
         (doubled(4000), 2**4000),
@@ -211,7 +211,7 @@ def test_so_many_paths_that_no_float_could_count_them() -> None:
         assert chain.count == expected
         first = list(islice(chain.largest_paths(), 100))
         assert len({key(chain, edges) for edges in first}) == min(100, expected)
-    assert time.perf_counter() - started < 60  # by every path on its own it would be for ever
+    assert time.process_time() - started < 5  # of this process: others may be busy
 
 
 def test_a_hundred_thousand_edges_into_one_node() -> None:
@@ -220,11 +220,11 @@ def test_a_hundred_thousand_edges_into_one_node() -> None:
     n = 100_000
     y = autograd.dot([float(i * 7919 % n) for i in range(n)], [x] * n)
     chain = Chain(y, x)
-    started = time.perf_counter()
+    started = time.process_time()
     assert chain.count == n
     found = [edges[0].derivative for edges in islice(chain.largest_paths(), 1000)]
     assert found == [float(n - 1 - i) for i in range(1000)]
-    assert time.perf_counter() - started < 60  # by every path on its own it would be for ever
+    assert time.process_time() - started < 5  # of this process: others may be busy
 
 
 def test_zero_derivatives_come_last() -> None:

@@ -457,8 +457,9 @@ def test_hooks_that_change_nothing_change_nothing(program: Program) -> None:
     reached = set(autograd.topological_order(hooked[-1]))
     places = [i for i, v in enumerate(hooked) if v in reached]
     sizes = path_sizes([hooked[-1]], [hooked[i] for i in places])[0]
-    for i, size in zip(places, sizes, strict=True):  # an n-ary node may add up in another order what one operand gets
-        assert abs(hooked[i].grad - plain[i].grad) <= 1e-14 * size
+    is_twice = any([len(set(v.parents)) < len(v.parents) > 2 for v in reached])
+    for i, size in zip(places, sizes, strict=True):  # what an operand gets twice, n-ary nodes add in another order
+        assert abs(hooked[i].grad - plain[i].grad) <= (1e-14 * size if is_twice else 0.0)
     assert all(hooked[i]._grad is plain[i]._grad is None for i in set(range(len(hooked))) - set(places))
     for v, watch in zip(hooked, watches, strict=True):
         assert watch.seen == ([v.grad] if v in reached else [])
