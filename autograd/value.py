@@ -8,7 +8,7 @@
 
 Operators and functions on Values make new Values; each records the row of the table (`op`) that
 made it and its operands (`parents`). Nothing here computes a derivative: the table states them,
-`backward.py` multiplies and sums them.
+`node.py`, whose Node this is, multiplies and sums them.
 """
 
 import operator
