@@ -1526,7 +1526,8 @@ pytestmark = pytest.mark.skipif(not autograd.COMPILED, reason=f"needs the compil
 
 def described_by(parts: list[str], pure: bool) -> subprocess.Popen[str]:
     root = str(Path(autograd.__file__).parents[1])
-    env = os.environ | {"PYTHONPATH": root, "PYTHONHASHSEED": "0", "AUTOGRAD_PURE": "1" if pure else ""}
+    mode = {"AUTOGRAD_PURE": "1" if pure else "", "AUTOGRAD_COMPILED": "" if pure else "require"}
+    env = os.environ | mode | {"PYTHONPATH": root, "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-X", "faulthandler", __file__, *parts]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
