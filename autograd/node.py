@@ -473,8 +473,10 @@ class _Affine(Rule):
     def pull(self, node: Node) -> None:
         g = node._cotangent
         xs = node._xs
-        n = len(xs) // 2
-        for w, x in zip(xs, xs[n : 2 * n]):  # noqa: B905
+        n: i64 = len(xs) // 2
+        for i in range(n):
+            w = xs[i]
+            x = xs[n + i]
             w._cotangent += g * x._float
             x._cotangent += g * w._float
         xs[2 * n]._cotangent += g
