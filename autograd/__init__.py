@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         vjp as vjp,
     )
     from .passes import gradients as gradients
+    from .programs import Program as Program, TraceError as TraceError, jit as jit
 
 # Imported only when used: the core stays small, and on the standard library.
 _MODULES = {
@@ -54,6 +55,7 @@ _MODULES = {
     **dict.fromkeys(("derivative", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"), "functional"),
     "stop_gradient": "functional",
     "gradients": "passes",
+    **dict.fromkeys(("Program", "TraceError", "jit"), "programs"),
 }
 
 if not TYPE_CHECKING:

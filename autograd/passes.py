@@ -55,6 +55,9 @@ def gradients(outputs: Any, inputs: Any, cotangents: Any = None, create_graph: b
                     "Wrong: gradients(y.data, 3.0); right: x = Value(3.0); y = f(x); gradients(y, x)"
                 )
     weights = [1.0] * len(ends.numbers) if cotangents is None else ends.numbers_of(cotangents, "cotangents")
+    if not (create_graph or all([v._known for v in ends.numbers])):  # there are no numbers yet
+        found = gradients(outputs, inputs, cotangents, create_graph=True)
+        return starts.filled([g.detach() for g in Structure(found, "gradients").numbers])
     if not create_graph:
         weights = [g.data if isinstance(g, Value) else g for g in weights]
     linear = Linearization(ends.numbers, starts.numbers, create_graph)
@@ -222,7 +225,7 @@ def product(g: Any, d: Any) -> Any:
     for x, y in ((g, d), (d, g)):
         if x == 1:  # a plain number: no Value equals one
             return y
-        if x == 0 and isinstance(y, Value) and isfinite(y.data):
+        if x == 0 and isinstance(y, Value) and y._known and isfinite(y.data):
             return 0.0
     return g * d
 

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 
 class Mode(NamedTuple):
-    """What to record: the graph or not; the source line of each node or not; and whether to refuse anomalies."""
+    """What to record: the graph or not; the line of each node or not; whether to refuse anomalies; who sees nodes."""
 
     graph: bool = True
     lines: "WeakKeyDictionary[Value, str] | None" = None
     refuse: bool = False
+    see: "Callable[[Value], Value] | None" = None
 
 
+_AS_A_RULE = Mode()
 _PACKAGE = __file__.removesuffix("recording.py")
 modes: dict[int, Mode] = {}  # of the threads that record otherwise than as a rule
 
@@ -102,13 +104,34 @@ def record_lines() -> "Iterator[WeakKeyDictionary[Value, str]]":
         yield lines
 
 
+@contextmanager
+def seeing(see: "Callable[[Value], Value]") -> Iterator[None]:
+    """Within it, in this thread, each Value that is made with its graph goes through a function, under no_grad too.
+
+    >>> from autograd import Value
+    >>> def see(made):
+    ...     print(made)
+    ...     return made
+    >>> with seeing(see):
+    ...     y = Value(1.0) * Value(2.0)
+    Value(2.0)
+    """
+    with _mode(Mode(see=see)):
+        yield
+
+
+def is_seen() -> bool:
+    """Whether what this thread makes is seen: see `seeing`."""
+    return bool(modes) and _current().see is not None
+
+
 def is_recording() -> bool:
     """Whether this thread records the graph: not under no_grad."""
     return not modes or _current().graph
 
 
 def _current() -> Mode:
-    return modes.get(get_ident(), Mode())
+    return modes.get(get_ident(), _AS_A_RULE)
 
 
 @contextmanager
@@ -129,9 +152,11 @@ def as_recorded(node: "Value") -> "Value":
     """A new node as this thread records it: a leaf under no_grad, looked at under detect_anomaly."""
     mode = _current()
     if mode.lines is not None and node.op is not None:
-        mode.lines[node] = _source_line()
+        mode.lines[node] = source_line()
         if mode.refuse and (isnan(node.data) or (isinf(node.data) and not any([isinf(p.data) for p in node.parents]))):
             raise AnomalyError(f"{in_words(node)} is {node.data}, made at {mode.lines[node]}")
+    if mode.see is not None:
+        return mode.see(node)
     if not mode.graph:
         node._become_leaf()
     return node
@@ -188,7 +213,7 @@ def in_words(node: "Value") -> str:
     return f"{name}{node.op.name if node.op else 'leaf'}({', '.join(operands)})"
 
 
-def _source_line() -> str:
+def source_line() -> str:
     """Where the code that called into this package stands."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):

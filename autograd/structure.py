@@ -83,6 +83,12 @@ class Structure:
             )
         )
 
+    def without_numbers(self) -> "Structure":
+        """How it is put together, and nothing else."""
+        twin = copy(self)
+        twin.numbers = []
+        return twin
+
     def numbers_of(self, other: Any, name: str) -> list[Any]:
         """The flat numbers of something that has this structure. Raises ValueError if it has another."""
         numbers: list[Any] = []

@@ -62,6 +62,7 @@ class Value(Node):
     """
 
     __slots__ = ("__weakref__",)
+    _known = True  # whether there is a number yet
     if not TYPE_CHECKING:
         __new__ = Node.__new__  # which help() then shows, whether Node has one of its own or not
 
@@ -295,7 +296,7 @@ def register(op: Op) -> Op:
     from . import __dir__ as public_names
 
     taken = op.name not in OPS and (op.name in public_names() or hasattr(Value, op.name))
-    if taken or op.name in _BUILT_IN:
+    if taken or op.name in BUILT_IN:
         raise ValueError(f"the name {op.name!r} is taken; give the row another, as in Op('my_{op.name}', ...)")
     if op.operator:
         raise ValueError(f"Python's operators belong to built-in rows; leave operator={op.operator!r} out")
@@ -336,7 +337,7 @@ def _add_methods(op: Op) -> None:
         setattr(Value, name, method)
 
 
-_BUILT_IN = frozenset(OPS)
+BUILT_IN = frozenset(OPS)
 for _op in OPS.values():
     _add_methods(_op)
 refuse_in(Value)

@@ -1,0 +1,224 @@
+"""Groups in order, as tables of whole numbers that one machine program reads: the slots of wires, and instructions.
+
+An instruction is its opcode, its sizes, and the slots that it works on. A slot holds a wire's number for each sample
+of a block; it is used again once no later group asks for its wire. What is the same for every sample (weights,
+constants) stands in one vector of numbers, of which a program says where each comes from.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd.ops import OPS, Op
+from autograd.value import BUILT_IN
+
+from .groups import ALGEBRA, ONE, Dense, Groups, Outer, Sums, Transposed
+
+# What the kernel has vector code for beside these is the rows of the table, by their names.
+CONTROL = ("end", "load", "fill", "layer", "outer", "sum", "products", "weighted", "store", "call")
+ROWS: dict[str, Op] = {name: op for name, op in OPS.items() if name in BUILT_IN and not (op.variadic and op in ALGEBRA)}
+
+
+def vectorized(op: Op) -> bool:
+    """Whether the kernel has vector code for a row: that of a row of one's own may have a built-in row's name."""
+    return ROWS.get(op.name) is op
+
+
+OPCODES = {name: k for k, name in enumerate([*CONTROL, *ROWS])}
+
+
+class Tables:
+    """What a machine runs.
+
+    code        int32: instructions; `once` is those that run once a call, before the first block
+    slots       how many there are
+    sources     where each number of the vector comes from: parameter p, or -1 - k for numbers[k]
+    trained     how many of these, from the first on, have a gradient; then comes that of the sum of the root
+    calls       the operations without vector code, as the code numbers them
+    """
+
+    def __init__(
+        self,
+        groups: Groups,
+        loads: Sequence[tuple[int, int, int]],
+        stores: Sequence[Sequence[int]] = (),
+        total: int | None = None,
+        gradients: dict[int, int | None] | None = None,
+        widths: Sequence[int] = (),
+    ) -> None:
+        """loads has (array, column, wire) of inputs; stores for each array the wires that go to its columns.
+
+        total is the wire that is summed over samples, gradients the wire of each parameter's derivative;
+        widths says how many numbers a sample has in each array."""
+        self._constant = groups.constant
+        self._numbers, self.calls = dict[float | str, int](), list[Any]()
+        self.numbers: list[float] = []
+        order = groups.in_order()
+        summed = {} if gradients is None else {p: g for p, g in gradients.items() if g is not None}
+        kept = [w for wires in stores for w in wires] + list(summed.values()) + ([] if total is None else [total])
+        # The vector: the layers' parameters first, which for most models are all of them, in their order.
+        sources: list[int] = []
+        self._base: dict[Any, int] = {}
+        for group in order:
+            if isinstance(group, Dense):
+                key = tuple(map(tuple, group.parameters))
+                if key not in self._base:
+                    self._base[key] = len(sources)
+                    for row in group.parameters:
+                        sources += row
+        place = {p: len(sources) + i for i, p in enumerate(groups.broadcasts)}
+        sources += groups.broadcasts
+        self.trained = len(sources)
+        last = [-1] * len(groups.level)  # the group that reads a wire last
+        for i, group in enumerate(order):
+            for w in _read_by(group):
+                last[w] = i
+        for w in [*groups.broadcasts.values(), *groups.constants.values(), *kept]:
+            last[w] = len(order)
+        loads = [load for load in loads if last[load[2]] >= 0]
+        # Slots: those that are filled once, those of inputs, then as the groups come.
+        slot = [-1] * len(groups.level)
+        filled = [(wire, place[p]) for p, wire in groups.broadcasts.items()]
+        filled += [(wire, self._number(float(x)) + self.trained) for x, wire in groups.constants.items()]
+        for k, wire in enumerate([wire for wire, _ in filled] + [wire for _, _, wire in loads]):
+            slot[wire] = k
+        self.slots = len(filled) + len(loads)
+        read_last: list[list[int]] = [[] for _ in range(len(order) + 1)]
+        for w, i in enumerate(last):
+            if i >= 0:
+                read_last[i].append(w)
+        code: list[Any] = []
+        for array in sorted({array for array, _, _ in loads}):
+            runs: list[list[int]] = []  # each a first column, how many follow, and their slots
+            for a, column, wire in loads:
+                if a == array:
+                    if not runs or column != runs[-1][0] + runs[-1][1]:
+                        runs.append([column, 0])
+                    runs[-1][1] += 1
+                    runs[-1].append(slot[wire])
+            code += [[OPCODES["load"], array, sum(map(len, runs))], *runs]
+        free: list[int] = []
+        for i, group in enumerate(order):
+            for w in group.out:
+                if free:
+                    slot[w] = free.pop()
+                else:
+                    slot[w] = self.slots
+                    self.slots += 1
+            self._encode(group, slot, code)
+            free += [slot[w] for w in read_last[i]]
+            free += [slot[w] for w in group.out if last[w] < 0]
+        one = slot[ONE]
+        runs_of_sums: list[list[int]] = []  # of derivatives that stand side by side: where, and their slots
+        for p, wire in summed.items():
+            if not runs_of_sums or place[p] != runs_of_sums[-1][0] + len(runs_of_sums[-1]) - 1:
+                runs_of_sums.append([place[p]])
+            runs_of_sums[-1].append(slot[wire])
+        for first, *gs in runs_of_sums:
+            code += [[OPCODES["outer"], len(gs), 1, first, 1, *gs, one]]
+        if total is not None:
+            code += [[OPCODES["outer"], 1, 1, self.trained, 1, slot[total], one]]
+        for array, wires in enumerate(stores):
+            code += [[OPCODES["store"], array, len(wires)], [x for j, w in enumerate(wires) for x in (j, slot[w])]]
+        once = [OPCODES["fill"], len(filled), *[x for wire, k in filled for x in (slot[wire], k)], OPCODES["end"]]
+        self.once = np.array(once, dtype=np.int32)
+        del self._base, self._numbers, self._constant
+        self.code = np.concatenate([np.asarray(part, dtype=np.int32) for part in [*code, [OPCODES["end"]]]])
+        self.sources = np.array(sources + [-1 - k for k in range(len(self.numbers))], dtype=np.int64)
+        self.instructions = len(order) + 1
+        sizes = [len(group.out) for group in order] + [len(g.dense.xs) for g in order if isinstance(g, Outer)]
+        sizes += [len(g.xs) for g in order if isinstance(g, Dense)]
+        sizes += [len(g.gs) for g in order if isinstance(g, Transposed)]
+        self.widest = max(sizes, default=1)
+        self.widths, self.out_widths = list(widths), [len(wires) for wires in stores]
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = (
+            "code",
+            "once",
+            "slots",
+            "sources",
+            "numbers",
+            "trained",
+            "calls",
+            "instructions",
+            "widths",
+            "out_widths",
+            "widest",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def _number(self, x: float) -> int:
+        key = x if x == x and x else repr(x)  # -0.0, and nan, which equals nothing
+        k = self._numbers.setdefault(key, len(self.numbers))
+        if k == len(self.numbers):
+            self.numbers.append(x)
+        return k
+
+    def _encode(self, group: Any, slot: list[int], code: list[Any]) -> None:
+        at = slot.__getitem__
+        if isinstance(group, Dense):
+            base, rows, columns = self._matrix(group)
+            head = [OPCODES["layer"], rows, columns, base, columns, 1]
+            code += [head, [*map(at, group.xs)], [*map(at, group.out)]]
+        elif isinstance(group, Transposed):
+            base, rows, columns = self._matrix(group.dense)
+            head = [OPCODES["layer"], columns, rows, base, 1, columns]
+            code += [head, [*map(at, group.gs)], [*map(at, group.out)]]
+        elif isinstance(group, Outer):
+            base, rows, columns = self._matrix(group.dense)
+            head = [OPCODES["outer"], rows, columns, base, columns]
+            code += [head, [*map(at, group.gs)], [*map(at, group.dense.xs)]]
+        elif isinstance(group, Sums):
+            code += self._sums(group, slot)
+        else:
+            operands = [
+                [at(w) for w in x] if type(x) is list else [at(self._constant(x))] * len(group.out)
+                for x in group.operands
+            ]
+            places = np.array([[*map(at, group.out)], *operands], dtype=np.int32).T.ravel()
+            if vectorized(group.op):
+                sizes = [len(group.out), len(operands)] if group.op.variadic else [len(group.out)]
+                code += [[OPCODES[group.op.name], *sizes], places]
+            else:
+                if group.op not in self.calls:
+                    self.calls.append(group.op)
+                head = [OPCODES["call"], len(group.out), len(operands), self.calls.index(group.op)]
+                code += [head, places]
+
+    def _sums(self, group: Sums, slot: list[int]) -> list[Any]:
+        name = (
+            "sum"
+            if group.plain and all([a == ONE or b == ONE for row in group.rows for _, a, b in row])
+            else "products"
+        )
+        code = [OPCODES[name if group.plain else "weighted"], len(group.out)]
+        known = self._numbers.get
+        for wire, row in sorted(zip(group.out, group.rows, strict=True), key=lambda pair: len(pair[1])):
+            code += (slot[wire], len(row))
+            for c, a, b in row:
+                if not group.plain:
+                    k = known(c)
+                    code += (slot[a], slot[b], self.trained + (self._number(c) if k is None else k))
+                elif name == "sum":
+                    code.append(slot[a if b == ONE else b])
+                else:
+                    code += (slot[a], slot[b])
+        return [code]
+
+    def _matrix(self, dense: Dense) -> tuple[int, int, int]:
+        return self._base[tuple(map(tuple, dense.parameters))], len(dense.out), len(dense.xs)
+
+
+def _read_by(group: Any) -> list[int]:
+    """The wires that it reads, some of them repeatedly."""
+    if isinstance(group, Dense):
+        return [*group.xs]
+    if isinstance(group, Transposed):
+        return group.gs
+    if isinstance(group, Outer):
+        return [*group.gs, *group.dense.xs]
+    if isinstance(group, Sums):
+        return [w for row in group.rows for _, a, b in row for w in (a, b)]
+    return [w for x in group.operands if type(x) is list for w in x]
