@@ -9,28 +9,17 @@
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from tqdm import tqdm
 
-from autograd import Value, mean, no_grad
-from autograd.recording import in_words, record_lines
-
+from .engines import Eager, Model, engine, number
 from .losses import is_sequence, mse_loss
 from .optimizers import Adam, Optimizer
 from .schedules import Schedule
-
-
-class Model(Protocol):
-    """What fit can train: a Module, or whatever else can be called with an input and has parameters."""
-
-    def __call__(self, x: Any, /) -> Any: ...
-    def parameters(self) -> Iterable[Value]: ...
 
 
 @dataclass(repr=False)
@@ -66,6 +55,7 @@ def fit(
     schedule: Schedule | None = None,
     callback: Callable[[int, History], Any] | None = None,
     progress: bool | None = None,
+    jit: bool = True,
 ) -> History:
     """Train model so that model(x) comes close to its target, for the samples x in X with their targets in y.
 
@@ -77,55 +67,73 @@ def fit(
     schedule    stepped after each epoch
     callback    callback(epoch, history) after each epoch; training stops if it returns True
     progress    whether to show a progress bar on stderr; if None, where stderr is a terminal
+    jit         whether to train at machine speed where that can be: NumPy is installed, model and loss make a program.
+                What they do is found out at the start: a callback may set the numbers, kinds and hooks of Values, and
+                what the optimizer keeps; with jit=False, also what else model and loss depend on
+
+    Metric, schedule, callback and an optimizer of your own find in the Values what was learnt so far; another thread
+    may find what was learnt when one of these was last called.
 
     Epochs and samples count from 0. Returns the History. Raises ValueError if X and y are empty, ragged or of
     different lengths; FloatingPointError if a loss or gradient is nan or infinite, before the update that
     would follow. After any error or interrupt the parameters are those of the last whole update.
     """
-    X, y = _samples(X, y, "X", "y")
+    samples = _samples(X, y, "X", "y")
     held_out = None if validation is None else _samples(*validation, "validation X", "validation y")
-    size = len(X) if batch_size is None else batch_size
-    for name, count, least in (("epochs", epochs, 0), ("batch_size", size, 1)):
-        if not isinstance(count, int) or count < least:
-            raise ValueError(f"{name} is a whole number from {least} up, got {count!r}")
+    count = len(samples[0])
+    size = count if batch_size is None else batch_size
+    for name, given, least in (("epochs", epochs, 0), ("batch_size", size, 1)):
+        if not isinstance(given, int) or given < least:
+            raise ValueError(f"{name} is a whole number from {least} up, got {given!r}")
     if isinstance(optimizer, type):
         name = optimizer.__name__
         raise TypeError(f"wrong: optimizer={name}; right: optimizer={name}(model.parameters())")
     if optimizer is None:
         optimizer = schedule.optimizer if schedule is not None else Adam(model.parameters(), lr=0.01)
-    whole, order, rng = size >= len(X), list(range(len(X))), random.Random(seed)
-    parameters, history = list(model.parameters()), History()
-
-    def sample_loss(i: int) -> Any:
-        return loss(model(X[i]), y[i])
-
+    whole, order, rng, history = size >= count, list(range(count)), random.Random(seed), History()
+    choose, setting = engine if jit else Eager, (model, loss, optimizer, samples, held_out, metric is not None)
+    trainer = choose(*setting)
     with tqdm(total=epochs, unit="epoch", disable=None if progress is None else not progress) as bar:
-        for epoch in range(epochs):
-            start = perf_counter()
-            with nullcontext() if whole else no_grad():
-                outputs, losses = _forward(model, loss, X, y)
-            _refuse_nonfinite(losses, range(len(X)), epoch, sample_loss)
-            _record(history.loss, history.metric, outputs, losses, y, metric)
-            if held_out is not None:
-                with no_grad():
-                    measured = _forward(model, loss, *held_out)
-                _record(history.validation_loss, history.validation_metric, *measured, held_out[1], metric)
-            if whole:
-                _update(parameters, optimizer, losses, epoch)
-            else:
-                rng.shuffle(order)
-                for k in range(0, len(X), size):
-                    batch = order[k : k + size]
-                    losses = [sample_loss(i) for i in batch]
-                    _refuse_nonfinite(losses, batch, epoch, sample_loss)
-                    _update(parameters, optimizer, losses, epoch)
-            if schedule is not None:
-                schedule.step()
-            history.seconds.append(perf_counter() - start)
-            bar.set_postfix_str(f"loss {history.loss[-1]:.4g}", refresh=False)
-            bar.update()
-            if callback is not None and callback(epoch, history):
-                break
+        try:
+            for epoch in range(epochs):
+                start = perf_counter()
+                if trainer.outdated():
+                    trainer = choose(*setting)
+                measured, outputs = trainer.measured(epoch, whole)
+                history.loss.append(measured)
+                if metric is not None:
+                    trainer.release()
+                    history.metric.append(number(metric(outputs, samples[1])))
+                if held_out is not None:
+                    measured, outputs = trainer.held_out()
+                    history.validation_loss.append(measured)
+                    if metric is not None:
+                        history.validation_metric.append(number(metric(outputs, held_out[1])))
+                if whole:
+                    trainer.update(epoch)
+                else:
+                    rng.shuffle(order)
+                    indices = trainer.shuffled(order)
+                    for k in range(0, count, size):
+                        trainer.update(epoch, indices[k : k + size])
+                if schedule is not None:
+                    if type(schedule).__module__ != Schedule.__module__:  # ours do no more than set lr
+                        trainer.release()
+                    schedule.step()
+                history.seconds.append(perf_counter() - start)
+                if not bar.disable:
+                    bar.set_postfix_str(f"loss {history.loss[-1]:.4g}", refresh=False)
+                    bar.update()
+                if callback is not None:
+                    trainer.release()
+                    if callback(epoch, history):
+                        break
+        finally:
+            try:
+                trainer.release()
+            except KeyboardInterrupt:  # which came between two of the numbers
+                trainer.release()
+                raise
     return history
 
 
@@ -146,72 +154,9 @@ def accuracy(outputs: Sequence[Any], targets: Sequence[Any], threshold: float = 
 
 def _right(output: Any, target: Any, threshold: float) -> bool:
     if is_sequence(output):
-        scores = [_number(o) for o in output]
+        scores = [number(o) for o in output]
         return bool(scores.index(max(scores)) == target)
-    return bool((_number(output) > threshold) == (target > 0))
-
-
-def _forward(model: Model, loss: Callable[[Any, Any], Any], X: Any, y: Any) -> tuple[list[Any], list[Any]]:
-    outputs = [model(x) for x in X]
-    return outputs, [loss(output, target) for output, target in zip(outputs, y, strict=True)]
-
-
-def _record(
-    losses: list[float],
-    metrics: list[float],
-    outputs: list[Any],
-    sample_losses: list[Any],
-    targets: list[Any],
-    metric: Callable[[Sequence[Any], Sequence[Any]], Any] | None,
-) -> None:
-    losses.append(mean([_number(x) for x in sample_losses]))
-    if metric is not None:
-        metrics.append(_number(metric(outputs, targets)))
-
-
-def _update(parameters: list[Value], optimizer: Optimizer, losses: list[Any], epoch: int) -> None:
-    total = mean(losses)
-    if not isinstance(total, Value):
-        raise TypeError("the loss is a plain number, so nothing can be learnt; right: a loss that returns a Value")
-    optimizer.zero_grad()
-    total.backward()
-    bad = next((p for p in parameters if not isfinite(p.grad)), None)
-    if bad is not None:
-        raise FloatingPointError(
-            f"the gradient of {bad.label or repr(bad)} is {bad.grad} at epoch {epoch}, where the loss is {total:.4g}; "
-            "the parameters are as before this update; autograd.detect_anomaly() shows where it comes from"
-        )
-    optimizer.step()
-
-
-def _refuse_nonfinite(losses: list[Any], samples: Sequence[int], epoch: int, again: Callable[[int], Any]) -> None:
-    """Raise FloatingPointError if a sample's loss is nan or infinite; again(i) is that of sample i, with its graph."""
-    bad = next((k for k, x in enumerate(losses) if not isfinite(_number(x))), None)
-    if bad is not None:
-        i = samples[bad]
-        with record_lines() as lines:
-            origin = _origin(again(i), lines)
-        raise FloatingPointError(
-            f"the loss is {_number(losses[bad])} at epoch {epoch}, sample {i}: {origin}; "
-            "the parameters are as before this update. Try a lower learning rate, inputs scaled to about 1, or a "
-            "loss of logits (bce_with_logits_loss, cross_entropy_loss) in place of a log of probabilities"
-        )
-
-
-def _origin(loss: Any, lines: Mapping[Value, str]) -> str:
-    """Words for the node where a non-finite loss began: the first whose operands are still finite."""
-    if not isinstance(loss, Value):
-        return "the loss is a plain number"
-    node = loss
-    while (operand := next((v for v in node.parents if not isfinite(v.data)), None)) is not None:
-        node = operand
-    if node.op is None:
-        return f"{node.label or 'a leaf'} is {node.data}"
-    return f"{in_words(node)} is {node.data}, and the first to be so; made at {lines[node]}"
-
-
-def _number(x: Any) -> float:
-    return x.data if isinstance(x, Value) else float(x)
+    return bool((number(output) > threshold) == (target > 0))
 
 
 def _samples(X: Iterable[Any], y: Iterable[Any], *names: str) -> tuple[list[Any], list[Any]]:

@@ -16,7 +16,7 @@ from operator import index
 from typing import Any
 
 import autograd
-from autograd import Value, dot, log, logsumexp, mean, minimum, pow, relu, softplus, where
+from autograd import Value, dot, greater, log, logsumexp, mean, minimum, pow, relu, softplus, where
 
 _LEAST = exp(-100)  # its log is -100, where PyTorch's bce_loss holds the log
 
@@ -137,6 +137,9 @@ def cross_entropy_loss(logits: Any, target: Any) -> Any:
         return mean([cross_entropy_loss(z, t) for z, t in _paired(logits, target)])
     if not is_sequence(logits) or not len(logits) or any(map(is_sequence, logits)):
         raise ValueError(f"expected one logit for each class and one target, got {logits!r:.60} and {target!r}")
+    if isinstance(target, Value):  # which logit it chooses, its number says
+        chosen = [where(1 - greater(target, k) - greater(k, target), z, 0.0) for k, z in enumerate(logits)]
+        return autograd.sub(logsumexp(logits), autograd.sum(chosen))
     try:
         k = index(target)
     except TypeError:

@@ -12,11 +12,14 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from math import hypot, inf, sqrt
 from typing import Any
 
 from autograd import Value, clamp
+
+_ALL = -1  # in place of a parameter's index
 
 
 class Optimizer(ABC):
@@ -55,8 +58,8 @@ class Optimizer(ABC):
             raise
 
     @abstractmethod
-    def _moved(self, i: int, p: float, g: float) -> float:
-        """Where parameter i goes from p, its gradient being g."""
+    def _moved(self, i: Any, p: Any, g: Any) -> Any:
+        """Where parameter i goes from p, its gradient being g. Or of all of them, as arrays: see Together."""
 
     def _zeros(self) -> list[float]:
         return [0.0] * len(self.parameters)
@@ -108,9 +111,10 @@ class SGD(Optimizer):
         self.momentum, self.nesterov, self.weight_decay = momentum, nesterov, weight_decay
         self.velocity = self._zeros()
 
-    def _moved(self, i: int, p: float, g: float) -> float:
-        g += self.weight_decay * p
-        v = self.velocity[i] = self.momentum * self.velocity[i] + g
+    def _moved(self, i: Any, p: Any, g: Any) -> Any:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
+        v = self.velocity[i] = self.momentum * self.velocity[i] + g if self.momentum else g
         return p - self.lr * (g + self.momentum * v if self.nesterov else v)
 
 
@@ -147,12 +151,13 @@ class RMSprop(Optimizer):
         self.centered, self.weight_decay = centered, weight_decay
         self.mean, self.mean_square, self.velocity = self._zeros(), self._zeros(), self._zeros()
 
-    def _moved(self, i: int, p: float, g: float) -> float:
-        g += self.weight_decay * p
+    def _moved(self, i: Any, p: Any, g: Any) -> Any:
+        if self.weight_decay:
+            g = g + self.weight_decay * p
         m = self.mean[i] = self.alpha * self.mean[i] + (1 - self.alpha) * g
         square = self.mean_square[i] = self.alpha * self.mean_square[i] + (1 - self.alpha) * g * g
-        spread = max(square - m * m, 0.0) if self.centered else square  # rounding can take it below 0
-        v = self.velocity[i] = self.momentum * self.velocity[i] + g / (sqrt(spread) + self.eps)
+        spread = _above_zero(square - m * m) if self.centered else square  # rounding can take it below 0
+        v = self.velocity[i] = self.momentum * self.velocity[i] + g / (_root(spread) + self.eps)
         return p - self.lr * v
 
 
@@ -186,15 +191,15 @@ class Adam(Optimizer):
         self.betas, self.eps, self.weight_decay = tuple(betas), eps, weight_decay
         self.m, self.v = self._zeros(), self._zeros()
 
-    def _moved(self, i: int, p: float, g: float) -> float:
-        return self._adapted(i, p, g + self.weight_decay * p)
+    def _moved(self, i: Any, p: Any, g: Any) -> Any:
+        return self._adapted(i, p, g + self.weight_decay * p if self.weight_decay else g)
 
-    def _adapted(self, i: int, p: float, g: float) -> float:
+    def _adapted(self, i: Any, p: Any, g: Any) -> Any:
         beta1, beta2 = self.betas
         m = self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
         v = self.v[i] = beta2 * self.v[i] + (1 - beta2) * g * g
-        rms = sqrt(v / (1 - beta2**self.steps))
-        return p - self.lr * m / (1 - beta1**self.steps) / (rms + self.eps)
+        bias = sqrt(1 - beta2**self.steps)  # that of the root of v: numbers go first, for arrays take longer
+        return p - self.lr * bias / (1 - beta1**self.steps) * m / (_root(v) + self.eps * bias)
 
 
 class AdamW(Adam):
@@ -217,8 +222,46 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def _moved(self, i: int, p: float, g: float) -> float:
+    def _moved(self, i: Any, p: Any, g: Any) -> Any:
         return self._adapted(i, p - self.lr * self.weight_decay * p, g)
+
+
+class Together:
+    """An optimizer's steps for many of its parameters at once: they, and all that it keeps of each, are arrays.
+
+    The optimizer's own lists and count are as before until `release`. What is reached is replaced in one go, once a
+    step is whole: an interrupt leaves no half of one.
+    """
+
+    def __init__(self, optimizer: Optimizer, which: Sequence[int], p: Any, array: Callable[[list[float]], Any]) -> None:
+        self._optimizer, self._which, self._twin = optimizer, which, copy(optimizer)
+        self._lists = {name: x for name, x in vars(optimizer).items() if isinstance(x, list) and name != "parameters"}
+        self._kept = {name: {_ALL: array([x[i] for i in which])} for name, x in self._lists.items()}
+        vars(self._twin).update(self._kept)
+        self._reached = p, optimizer.steps, [x[_ALL] for x in self._kept.values()]
+
+    @property
+    def numbers(self) -> Any:
+        """Where the parameters are."""
+        return self._reached[0]
+
+    def step(self, g: Any) -> None:
+        """Move them, their gradient being g."""
+        p, steps, _ = self._reached
+        twin = self._twin
+        twin.lr, twin.steps = self._optimizer.lr, steps + 1
+        moved = twin._moved(_ALL, p, g)
+        self._reached = moved, steps + 1, [x[_ALL] for x in self._kept.values()]
+
+    def release(self) -> None:
+        """The optimizer has all that it keeps."""
+        _, self._optimizer.steps, arrays = self._reached
+        for x, reached in zip(self._lists.values(), arrays, strict=True):
+            if len(x) == len(reached):
+                x[:] = reached.tolist()
+            else:
+                for i, number in zip(self._which, reached.tolist(), strict=True):
+                    x[i] = number
 
 
 def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
@@ -268,6 +311,16 @@ def _listed(parameters: Iterable[Value]) -> list[Value]:
     result = next((p for p in listed if p.op is not None), None)
     _require(result is None, f"{result!r} is the result of an operation; right: the leaves it depends on")
     return listed
+
+
+def _root(x: Any) -> Any:
+    """The square root of a number or of each in an array."""
+    return sqrt(x) if isinstance(x, float) else x**0.5
+
+
+def _above_zero(x: Any) -> Any:
+    """x, but 0 where it is below: of a number or of each in an array."""
+    return x * (x > 0)
 
 
 def _require(holds: bool, otherwise: str) -> None:
