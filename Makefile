@@ -30,6 +30,7 @@ lint: $(VENV)/installed-test
 bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python benchmarks/eager.py
+	$(BIN)/python benchmarks/jit.py
 
 clean:
 	rm -rf $(VENV) build demo *.egg-info .mypy_cache autograd/node__mypyc.*

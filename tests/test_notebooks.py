@@ -26,6 +26,7 @@ NAMES = [
     "07_logistic_regression",
     "08_training_an_mlp",
     "09_second_order",
+    "10_programs",
 ]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 

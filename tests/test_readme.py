@@ -43,7 +43,7 @@ def test_python_block_prints_the_block_below_it(
 
 
 def test_there_are_python_blocks() -> None:
-    assert (len(BLOCKS), len(OUTPUTS)) == (6, 1)
+    assert (len(BLOCKS), len(OUTPUTS)) == (8, 2)
 
 
 @pytest.mark.parametrize("name", ["first-example.svg", "explained.svg"])
