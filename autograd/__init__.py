@@ -13,6 +13,7 @@ autograd.affine, ... They take numbers and Values.
 
 import builtins
 from importlib import import_module
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 from .compiled import COMPILED as COMPILED  # isort: split
@@ -58,6 +59,9 @@ _MODULES = {
     **dict.fromkeys(("Program", "TraceError", "jit"), "programs"),
 }
 
+# Those whose modules could be imported: `import *` and help() ask for all of them.
+_PRESENT = [name for name, module in _MODULES.items() if module != "programs" or PathFinder.find_spec("numpy")]
+
 if not TYPE_CHECKING:
     # As NumPy does, `from autograd import *` leaves out what would hide a builtin (sum, abs, pow).
     __all__ = [
@@ -73,7 +77,7 @@ if not TYPE_CHECKING:
             "detect_anomaly",
             "leaves",
         ),
-        *("log_softmax", "mean", "no_grad", "register", "softmax", "topological_order", *_MODULES),
+        *("log_softmax", "mean", "no_grad", "register", "softmax", "topological_order", *_PRESENT),
         *(name for name in OPS if not hasattr(builtins, name)),
     ]
 
@@ -87,4 +91,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *OPS})
+    return sorted({*globals(), *_PRESENT, *OPS})

@@ -77,10 +77,13 @@ class Linearization:
     places   the nodes between, in topological order, each with its place
     terms    for each place: the places of the operands between, each with the local derivative by it
 
-    Passes give floats; with create_graph Values, those that depend on nothing being constants.
+    Passes give floats; with create_graph Values, those that depend on nothing being constants. With `partial`, an
+    input that depends on another is held where it is while the other moves.
     """
 
-    def __init__(self, outputs: Sequence[Value], inputs: Sequence[Value], create_graph: bool = False) -> None:
+    def __init__(
+        self, outputs: Sequence[Value], inputs: Sequence[Value], create_graph: bool = False, partial: bool = False
+    ) -> None:
         self.outputs, self.inputs, self.create_graph = outputs, inputs, create_graph
         self.places: dict[Value, int] = {}
         self.terms: list[list[tuple[int, Any]]] = []
@@ -93,7 +96,7 @@ class Linearization:
                 self.terms.append([])
         with record_graph() if create_graph else nullcontext():
             for node in graph.inner:
-                found = self._terms_of(node)
+                found = [] if partial and node in wanted else self._terms_of(node)
                 if found or node in wanted:
                     self.terms.append(found)
                     places[node] = len(places)
@@ -223,7 +226,9 @@ def _derivatives(node: Value, operands: Sequence[Any], slots: Sequence[int]) -> 
 def product(g: Any, d: Any) -> Any:
     """g * d without the nodes that would say nothing: times 1, and times a 0 that no input can change."""
     for x, y in ((g, d), (d, g)):
-        if x == 1:  # a plain number: no Value equals one
+        if isinstance(x, Value):
+            continue
+        if x == 1:
             return y
         if x == 0 and isinstance(y, Value) and y._known and isfinite(y.data):
             return 0.0
@@ -232,9 +237,9 @@ def product(g: Any, d: Any) -> Any:
 
 def sum_of(x: Any, y: Any) -> Any:
     """x + y without the nodes that would say nothing."""
-    if x == 0:
+    if not isinstance(x, Value) and x == 0:
         return y
-    return x if y == 0 else x + y
+    return x if not isinstance(y, Value) and y == 0 else x + y
 
 
 def _one_at(place: int, count: int) -> list[float | None]:

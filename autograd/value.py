@@ -32,6 +32,7 @@ from .node import (
     unary,
 )
 from .ops import OPS, Op
+from .recording import is_seen
 from .refusals import StaleGraphError as StaleGraphError, refuse_in, refuse_stale
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .hooks import Hook
 
 VARIABLE, PARAMETER, CONSTANT, RESULT = KINDS
+DETACH = Op("detach", lambda x: x, (lambda out, x: 0.0,))  # no derivative flows through, be it infinite or nan
 
 
 class Value(Node):
@@ -190,6 +192,8 @@ class Value(Node):
 
     def detach(self) -> "Value":
         """The same number and label as a constant leaf: no gradient flows through it."""
+        if is_seen():  # what is traced may have no number yet, or another later
+            return self.apply_op(DETACH, (self,))
         return Value(self._float, self.label, CONSTANT)
 
     def _become_leaf(self) -> None:

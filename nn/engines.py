@@ -13,7 +13,8 @@ Both give the same numbers, to rounding. What an engine is asked for:
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import isfinite
+from functools import cached_property
+from math import isclose, isfinite
 from typing import Any, Protocol
 
 from autograd import Value, mean, no_grad
@@ -22,6 +23,7 @@ from autograd.node import set_numbers, shared
 from autograd.recording import in_words, modes, record_lines
 from autograd.value import CONSTANT
 
+from .module import unchanged
 from .optimizers import Optimizer, Together
 
 Loss = Callable[[Any, Any], Any]
@@ -49,8 +51,11 @@ class Eager:
         outputs: bool = True,
     ) -> None:
         self.model, self.loss, self.optimizer, self.samples, self._held_out = model, loss, optimizer, samples, held_out
-        self.parameters = list(model.parameters())
         self._losses: list[Any] = []
+
+    @cached_property
+    def parameters(self) -> list[Value]:
+        return list(self.model.parameters())
 
     def measured(self, epoch: int, learns: bool) -> tuple[float, Outputs]:
         if learns:
@@ -113,6 +118,9 @@ class Eager:
             )
 
 
+_COMPARED = 16  # targets for which the losses of both engines are compared
+
+
 class Unsuited(Exception):
     """Why fit goes node by node."""
 
@@ -141,27 +149,30 @@ class Compiled:
         self._outputs = Program(lambda x: model(x)) if outputs else None
         refused = ""
         try:
-            used = self._loss.trace(self._samples[0][0], self._samples[1][0]).parameters
-            if used and not self._loss.traces_alike():
-                raise Unsuited("it does not do the same each time it is called")
-            arranged = self._outputs is None or isinstance(self._outputs.map(self._samples[0][:1]), np.ndarray)
+            with unchanged(model, loss):
+                used = self._loss.trace(self._samples[0][0], self._samples[1][0]).parameters
+                if used and not self._loss.traces_alike():
+                    raise Unsuited("it does not do the same each time it is called")
+                arranged = self._outputs is None or isinstance(self._outputs.map(self._samples[0][:1]), np.ndarray)
+            if used:  # what has no derivative says so now
+                self._loss.value_and_grad(*[x[:1] for x in self._samples])
         except (TraceError, Unsuited) as error:
             raise Unsuited(str(error)) from error
         except Exception as error:
             refused = f"{type(error).__name__}: {error}"
-        try:  # a loss cannot refuse a target that is traced
-            output = model(samples[0][0])
-            for targets in [samples[1]] if held_out is None else [samples[1], held_out[1]]:
-                for i in np.unique(np.array(targets, dtype=float), axis=0, return_index=True)[1]:
-                    loss(output, targets[i])
+        try:
+            with unchanged(model, loss):
+                losses = self._losses_by_nodes(held_out)
         except Exception as error:  # which is raised again, in its own words
             raise Unsuited from error
         if refused or not used:
             raise Unsuited(refused)
         if not arranged:
             raise Unsuited("what the model returns, for the metric, is not put together as an array is")
+        self._compare(losses)
         # The vector: what the loss uses, in its order; then what else the optimizer moves, or the outputs use.
         own = type(optimizer).__module__ == Optimizer.__module__
+        own = own and not {"zero_grad", "step", "_moved"} & vars(optimizer).keys()
         listed = optimizer.parameters if own else []
         shown = () if self._outputs is None else self._outputs.parameters
         self._leaves = list(dict.fromkeys([*used, *[p for p in listed if p.kind != CONSTANT], *shown]))
@@ -171,7 +182,7 @@ class Compiled:
         self._moved = [i for i, _ in moved] if own else None
         self._places = self._indices([k for _, k in moved])
         self._for_outputs = self._indices([place[p] for p in shown])
-        self._watched = list(dict.fromkeys([*self._leaves, *listed, *self._eager.parameters]))
+        self._watched = list(dict.fromkeys([*self._loss.leaves, *self._leaves, *listed]))
         self._kinds = [p.kind for p in self._watched]
         self._released, self._since = True, -1  # the numbers to go on from are those of the Values, as of then
         self._together: Together | None = None
@@ -230,6 +241,37 @@ class Compiled:
 
     def outdated(self) -> bool:
         return self._released and (bool(hooked or modes) or [p.kind for p in self._watched] != self._kinds)
+
+    def _losses_by_nodes(self, held_out: Samples | None) -> list[tuple[int, Any, Any, float]]:
+        """Losses of some inputs, and of the first with each target, for a traced target cannot be refused: the input's
+        index, the target, as it was given and as an array of one, and the loss."""
+        (X, y), (_, targets), model, loss = self._eager.samples, self._samples, self._eager.model, self._eager.loss
+        spread = {len(X) // 3, 2 * len(X) // 3, len(X) - 1}
+        losses = [(i, y[i], targets[i : i + 1], number(loss(model(X[i]), y[i]))) for i in sorted(spread)]
+        output = model(X[0])
+        columns = [(y, targets)]
+        if held_out is not None and self._held_out is not None:
+            columns.append((held_out[1], self._held_out[1]))
+        for given, arrays in columns:
+            found = [
+                (0, given[i], arrays[i : i + 1], number(loss(output, given[i])))
+                for i in self._np.unique(arrays, axis=0, return_index=True)[1]
+            ]
+            losses += found[:: len(found) // _COMPARED + 1]
+        return losses
+
+    def _compare(self, losses: list[tuple[int, Any, Any, float]]) -> None:
+        """Refuse what goes by the type of a number, or by its digits: a trace finds another."""
+        for i, given, target, by_nodes in losses:
+            x = self._samples[0][i : i + 1]
+            traced = self._loss.value_and_grad(x, target)[0]
+            scale = max(self._np.abs(x).max(initial=0.0), self._np.abs(target).max(initial=0.0))
+            alike = isclose(traced, by_nodes, rel_tol=1e-6, abs_tol=1e-9 * scale)  # even if terms cancel
+            if not alike and (isfinite(traced) or isfinite(by_nodes)):
+                raise Unsuited(
+                    f"it does not do the same with numbers as when traced: the loss of input {i} with the target "
+                    f"{given!r:.60} is {by_nodes:.6g}, and when traced {traced:.6g}"
+                )
 
     def _take(self) -> None:
         if self._since != shared.now:  # else nobody has set any number

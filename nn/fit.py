@@ -167,6 +167,8 @@ def _samples(X: Iterable[Any], y: Iterable[Any], *names: str) -> tuple[list[Any]
             f"expected as many rows in {names[0]} as in {names[1]}, at least one; got {len(X)} and {len(y)}"
         )
     for name, rows in zip(names, (X, y), strict=True):
+        if (kinds := {*map(type, rows)}) == {float} or (kinds == {list} and len({*map(len, rows)}) == 1):
+            continue
         widths = [len(row) if is_sequence(row) else None for row in rows]
         odd = next((i for i, width in enumerate(widths) if width != widths[0]), None)
         if odd is not None:

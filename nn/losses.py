@@ -11,7 +11,7 @@ PyTorch. All are composed of rows of the table, and so are their derivatives; at
 """
 
 from collections.abc import Callable, Iterator
-from math import exp, inf
+from math import exp, inf, nan
 from operator import index
 from typing import Any
 
@@ -138,8 +138,10 @@ def cross_entropy_loss(logits: Any, target: Any) -> Any:
     if not is_sequence(logits) or not len(logits) or any(map(is_sequence, logits)):
         raise ValueError(f"expected one logit for each class and one target, got {logits!r:.60} and {target!r}")
     if isinstance(target, Value):  # which logit it chooses, its number says
-        chosen = [where(1 - greater(target, k) - greater(k, target), z, 0.0) for k, z in enumerate(logits)]
-        return autograd.sub(logsumexp(logits), autograd.sum(chosen))
+        hits = [1 - greater(target, k) - greater(k, target) for k in range(len(logits))]
+        chosen = [where(hit, z, 0.0) for hit, z in zip(hits, logits, strict=True)]
+        amiss = where(autograd.sum(hits), 0 * target, nan)  # of no class; 0 * nan is nan
+        return autograd.sub(logsumexp(logits), autograd.sum([*chosen, amiss]))
     try:
         k = index(target)
     except TypeError:

@@ -13,6 +13,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import isfinite
 from os import PathLike
 from pathlib import Path
@@ -32,8 +33,8 @@ class Module:
 
     def __setattr__(self, name: str, attribute: Any) -> None:
         super().__setattr__(name, attribute)
-        for path, own, leaf in _leaves(attribute, name, name, set()):
-            _adopt(leaf, path, moved=_names(leaf.label)[-len(_names(own)) :] == _names(own))
+        for path, start, leaf in _leaves(attribute, name):
+            _adopt(leaf, path, path[start:])
 
     def named_parameters(self) -> dict[str, Value]:
         """The parameters by path, in order of assignment; one that is reachable twice has its first path."""
@@ -122,46 +123,83 @@ class Module:
 
     def _state(self) -> Iterator[tuple[str, Value]]:
         """All leaves by path, those put into a list or dict since its assignment taken up on the way."""
-        for path, _, leaf in _leaves(self, "", "", set()):
+        for path, _, leaf in _leaves(self, ""):
             _adopt(leaf, path)
             yield path, leaf
 
 
-def _leaves(held: Any, path: str, own: str, seen: set[int]) -> Iterator[tuple[str, str, Value]]:
-    """Each leaf Value within, once: its path, its path from the module that holds it, itself."""
-    waiting = [(held, path, own)]
+@contextmanager
+def unchanged(*held: Any) -> Iterator[None]:
+    """Afterwards the modules within have the attributes that they had, and the lists and dicts in these their items.
+
+    >>> from nn import Neuron
+    >>> neuron = Neuron(2)
+    >>> with unchanged([neuron]):
+    ...     neuron.b, neuron.seen = None, True
+    >>> neuron.b, hasattr(neuron, "seen")
+    (Value(0.0, label='b'), False)
+    """
+    before: dict[int, tuple[Any, Any]] = {}
+    waiting = [*held]
     while waiting:
-        held, path, own = waiting.pop()
+        x = waiting.pop()
+        inside = vars(x) if isinstance(x, Module) else x
+        if isinstance(inside, (dict, list)) and id(inside) not in before:
+            before[id(inside)] = inside, inside.copy()
+        elif not isinstance(inside, tuple):
+            continue
+        waiting += [y for y in (inside.values() if isinstance(inside, dict) else inside) if type(y) is not Value]
+    try:
+        yield
+    finally:
+        for now, then in before.values():
+            if isinstance(now, dict):
+                for name in now.keys() - then.keys():
+                    del now[name]
+                now.update(then)
+            else:
+                now[:] = then
+
+
+def _leaves(held: Any, path: str) -> Iterator[tuple[str, int, Value]]:
+    """Each leaf Value within, once: its path, where in that its path from the module that holds it begins, itself."""
+    seen, waiting = set[int](), [(held, path, 0)]
+    while waiting:
+        held, path, start = waiting.pop()
         inside: Any = ()
         if isinstance(held, Value):
             if held.kind != "result" and id(held) not in seen:
                 seen.add(id(held))
-                yield path, own, held
+                yield path, start, held
         elif isinstance(held, Module):
-            inside, own = vars(held), ""
+            inside, start = vars(held), len(path) + 1 if path else 0
         elif isinstance(held, dict):
             inside = held
         elif isinstance(held, (list, tuple)):
             inside = dict(enumerate(held))
         if inside and id(held) not in seen:
             seen.add(id(held))
-            outer, inner = path and f"{path}.", own and f"{own}."
-            found = [(x, f"{outer}{name}", f"{inner}{name}") for name, x in inside.items()]
+            outer = path and f"{path}."
+            found = [(x, f"{outer}{name}", start) for name, x in inside.items()]
             waiting += reversed(found)
 
 
-def _adopt(leaf: Value, path: str, moved: bool = False) -> None:
+def _adopt(leaf: Value, path: str, own: str = "") -> None:
     """Make a variable a parameter, labelled with its path unless the label is somebody's own."""
-    if leaf.label == path and leaf.kind == "parameter":
-        return
-    if leaf.kind == "variable":
-        leaf.kind = "parameter"
-    if leaf.kind == "parameter" and (not leaf.label or moved or path.endswith("." + leaf.label)):
+    label, kind = leaf.label, leaf.kind
+    if kind == "variable":
+        leaf.kind = kind = "parameter"
+    if kind == "parameter" and label != path and (not label or path.endswith("." + label) or _ends(label, own)):
         leaf.label = path
 
 
+def _ends(label: str, own: str) -> bool:
+    """Whether a label ends with a leaf's path from its module, list indices aside, which change as modules move."""
+    names = _names(own)
+    return bool(names) and _names(label)[-len(names) :] == names
+
+
 def _names(path: str) -> list[str]:
-    """The path less its list indices, which change as modules move."""
     return [name for name in path.split(".") if not name.isdecimal()]
 
 

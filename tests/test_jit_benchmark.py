@@ -52,6 +52,19 @@ def test_what_is_unknown_is_refused() -> None:
     assert "unknown: nonsense; expected some of mlp-1, mlp-100, " in done.stderr
 
 
+def test_a_missed_bar_is_listed_with_its_reason() -> None:
+    bars, why = {"jax": 0.5, "torch": 0.1}, {"jax": "no reason was needed", "torch": "it was too good"}
+    figure = jit.Figure("an MLP", 4e-5, {"JAX": 1e-4, "PyTorch": 2e-4}, {"JAX": 0.4, "PyTorch": 0.2}, bars, why)
+    lines = [
+        jit.Line("met", "1.7", 1.7, 1.6, True, "no reason was needed"),
+        jit.Line("threads", "1.5", 1.5, 1.6, True, "too few"),
+    ]
+    text = jit.table([figure], lines)
+    assert "\nMissed:\n\n- an MLP, PyTorch: it was too good.\n- threads: too few.\n\n" in text
+    assert "no reason" not in text
+    assert "Missed" not in jit.table([jit.Figure("an MLP", 4e-5, {"JAX": 1e-4}, {"JAX": 0.4}, bars, why)], lines[:1])
+
+
 @pytest.mark.parametrize(
     ("reached", "bar", "at_least", "said"),
     [

@@ -65,9 +65,10 @@ def test_the_commands_work_as_written(command: str, tmp_path: Path) -> None:
     assert (tmp_path / words[-1]).read_text(encoding="utf-8").count("<svg") == 1
 
 
-def test_the_speed_table_is_the_one_the_benchmark_wrote() -> None:
-    quoted = README.partition("<!-- benchmarks/eager.md -->")[2].partition("<!-- end -->")[0]
-    assert quoted.strip() == (ROOT / "benchmarks" / "eager.md").read_text(encoding="utf-8").strip()
+@pytest.mark.parametrize("name", ["eager.md", "jit.md"])
+def test_a_speed_table_is_the_one_the_benchmark_wrote(name: str) -> None:
+    quoted = README.partition(f"<!-- benchmarks/{name} -->")[2].partition("<!-- end -->")[0]
+    assert quoted.strip() == (ROOT / "benchmarks" / name).read_text(encoding="utf-8").strip()
 
 
 @pytest.mark.parametrize(

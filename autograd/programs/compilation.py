@@ -36,47 +36,26 @@ def machine(dtype: Any) -> Any:
 
 
 class Evaluator:
-    """Tables with what it takes to run them, here or, for it pickles, somewhere else.
+    """Tables with what it takes to run them, here or, for it pickles, somewhere else."""
 
-    parameters  how many there are, hoisted nodes included
-    """
-
-    def __init__(self, tables: Tables, dtype: Any, parameters: int) -> None:
-        self.tables, self.dtype, self.parameters, self.widths = tables, dtype, parameters, tables.out_widths
-        self._numbers = np.array(tables.numbers)
-        self._index = np.where(tables.sources >= 0, tables.sources, parameters - 1 - tables.sources)
-        self._as_they_are = np.array_equal(self._index, np.arange(parameters + len(self._numbers)))
-        self._gradient_as_it_is = self._as_they_are and tables.trained == parameters
+    def __init__(self, tables: Tables, dtype: Any) -> None:
+        self.tables, self.dtype = tables, dtype
         self._runner: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_runner": None}
-
-    def vector(self, parameters: Any) -> Any:
-        """The numbers that a run works with, from those of the parameters."""
-        found = np.concatenate((parameters, self._numbers))
-        if not self._as_they_are:
-            found = found[self._index]
-        if found.dtype != self.dtype:
-            found = found.astype(self.dtype)
-        return found
-
-    @property
-    def direct(self) -> bool:
-        """Whether what the runner gives is the gradient, and the sum, and there is nothing else."""
-        return self._gradient_as_it_is and not self.widths
 
     def runner(self) -> Any:
         if self._runner is None:
             self._runner = machine(self.dtype).runner(self.tables)
         return self._runner
 
-    def run(self, vector: Any, arrays: list[Any], samples: int, scale: float = 1.0) -> tuple[float, Any, list[Any]]:
-        """scale times the sum over samples, and the gradient of that; and what is there of each sample."""
-        outs = [np.empty((samples, width), self.dtype) for width in self.widths] if self.widths else []
-        total, gradient = self.runner()(vector, arrays, outs, samples, scale)
-        if not self._gradient_as_it_is:
-            gradient = np.bincount(self._index[: len(gradient)], gradient, self.parameters)
+    def run(self, numbers: Any, arrays: list[Any], samples: int, scale: float = 1.0) -> tuple[float, Any, list[Any]]:
+        """scale times the sum over samples, and the gradient of that; and what is there of each sample.
+
+        numbers has those of the parameters, hoisted nodes included"""
+        outs = [np.empty((samples, width), self.dtype) for width in self.tables.out_widths]
+        total, gradient = self.runner()(numbers, arrays, outs, samples, scale)
         return total, gradient, outs
 
 
@@ -138,10 +117,9 @@ class Compilation:
     @cached_property
     def _direct(self) -> Callable[[tuple[Any, ...], str, Any], tuple[float, Any]] | None:
         evaluator = self._evaluators["gradient", False]
-        if len(self.trained) != len(self.leaves) or not evaluator.direct:
+        if len(self.trained) != len(self.leaves):
             return None
-        vector = evaluator.vector(np.zeros(len(self.leaves)))
-        direct = machine(self.dtype).direct(evaluator.tables, self.shapes, vector, self.numbers)
+        direct = machine(self.dtype).direct(evaluator.tables, self.shapes, self.numbers)
         if direct is None or self.few == inf:
             return direct  # type: ignore[no-any-return]
 
@@ -152,8 +130,20 @@ class Compilation:
         return of_few
 
     def is_traced_alike(self, f: Any) -> bool:
-        """Whether f, traced once more, does the same."""
-        return self.trace is not None and self.trace.is_like(Trace(f, self.shapes), {*self.leaves})
+        """Whether f, traced once more while the parameters have other numbers, does the same."""
+        if self.trace is None:
+            return False
+        before = [x._float for x in self.parameters]
+        try:
+            for x in self.parameters:
+                x._float = -1.25 * x._float - 0.375
+            other = Trace(f, self.shapes)
+        except Exception:
+            return False
+        finally:
+            for x, number in zip(self.parameters, before, strict=True):
+                x._float = number
+        return self.trace.is_like(other, {*self.leaves})
 
     def require_number(self) -> None:
         if not self.returned.is_number:
@@ -201,7 +191,7 @@ class Compilation:
     def numbers_for(self, evaluator: Evaluator, given: Any = None) -> Any:
         """The numbers of the leaves and, if the evaluator asks for them, those that they make of the hoisted nodes."""
         found, _ = self.numbers(given)
-        if evaluator.parameters <= len(found):
+        if evaluator.tables.parameters <= len(found):
             return found
         of, completed = self._completed
         if of is not found:
@@ -221,7 +211,7 @@ class Compilation:
     def _once(self, what: str, *rows: Any) -> Any:
         evaluator = self.evaluator(what)
         arrays = [np.ascontiguousarray(row.reshape(1, -1), dtype=self.dtype) for row in rows]
-        return evaluator.run(evaluator.vector(np.zeros(0)), arrays, 1)
+        return evaluator.run(np.zeros(0), arrays, 1)
 
     # The programs
 
@@ -268,13 +258,14 @@ class Compilation:
                 stores = [[w for w, (a, _) in zip(full, places, strict=True) if a == k] for k in range(len(widths))]
         clock.append(perf_counter())
         loads = [(*place, wire) for place, wire in zip(places, wires, strict=True)]
-        tables = Tables(groups, loads, stores, None if what in ("rows", "hoisted") else root, gradients, widths)
+        total = None if what in ("rows", "hoisted") else root
+        tables = Tables(groups, loads, stores, total, gradients, widths, len(parameters))
         clock.append(perf_counter())
         if what == self._usual and hoisting == (self.few < inf) and not any(wanted):
             lower, self.seconds["adjoint"], self.seconds["schedule"] = np.diff(clock).tolist()
             self.seconds["lower"] += lower
             self.described = _lines(groups)
-        return Evaluator(tables, self.dtype, len(parameters))
+        return Evaluator(tables, self.dtype)
 
     @property
     def _usual(self) -> str:

@@ -18,8 +18,9 @@ from typing import Any
 
 from autograd import ops
 from autograd.ops import Op, install_operators
+from autograd.value import DETACH
 
-from .trace import DETACH
+from .trace import TraceError
 
 Wires = tuple[int, ...]
 Term = tuple[float, Wires | None, Wires | None]  # coefficient * wires * wires; without wires a number
@@ -90,6 +91,7 @@ class Bundle:
 
     def wires(self) -> Wires:
         """Its wires, each one scalar; the sum is made a row if it was still terms."""
+        self.once = False  # as wires, they can be asked for again
         terms = self.terms
         if len(terms) != 1 or terms[0][0] != 1.0 or terms[0][2] is not None or terms[0][1] is None:
             self.terms = terms = [(1.0, self.program.summed(terms, self.size), None)]
@@ -132,9 +134,14 @@ def _difference(x: Any, y: Any) -> Any:
 
 
 def _scaled(x: Bundle, factor: float) -> Bundle:
-    if len(x.terms) > 4:
+    if len(x.terms) > 4 or not all([_keeps_range(c * factor) for c, _, _ in x.terms]):
         x.wires()
     return Bundle(x.program, x.size, [(c * factor, a, b) for c, a, b in x.terms])
+
+
+def _keeps_range(coefficient: float) -> bool:
+    """Whether a product of constants can stand for them: where it is 0 or infinite, each alone may have been fine."""
+    return 1e-150 < math.fabs(coefficient) < 1e150
 
 
 def _product(x: Any, y: Any) -> Any:
@@ -144,6 +151,8 @@ def _product(x: Any, y: Any) -> Any:
         return x if y == 1.0 else _scaled(x, y)
     c, a = _factor(x)
     d, b = _factor(y)
+    if not _keeps_range(c * d):
+        (c, a), (d, b) = (1.0, x.wires()), (1.0, y.wires())
     if a is None:
         return Bundle(x.program, x.size, [(c * d, b, None)])
     return Bundle(x.program, x.size, [(c * d, a, b)])
@@ -160,6 +169,20 @@ def _power(x: Any, y: Any) -> Any:
         square = _product(x, x) if y > 1 else x
         return _product(square, x) if y > 2 else square
     return None
+
+
+def _products(xs: Sequence[Any]) -> list[Any]:
+    """Of the first half by the second."""
+    half = len(xs) // 2
+    pairs = zip(xs[:half], xs[half:], strict=True)
+    return [x * y if type(x) is type(y) is float else _product(x, y) for x, y in pairs]
+
+
+def _total(xs: Sequence[Any]) -> Bundle:
+    """The sum of bundles and floats: all terms, put together once."""
+    first = next(x for x in xs if type(x) is Bundle)
+    terms = [term for x in xs for term in (x.terms if type(x) is Bundle else [(x, None, None)])]
+    return Bundle(first.program, first.size, terms)
 
 
 def _detached(x: Bundle) -> Bundle:
@@ -180,7 +203,9 @@ ALGEBRA: dict[Op, Any] = {
     ops.neg: lambda x: _scaled(x, -1.0),
     ops.pow: _power,
     DETACH: _detached,
-    **{op: op.written for op in (ops.sum, ops.dot, ops.affine)},
+    ops.sum: lambda *xs: _total(xs),
+    ops.dot: lambda *xs: _total(_products(xs)),
+    ops.affine: lambda *xs: _total([*_products(xs[:-1]), xs[-1]]),
 }
 
 
@@ -318,7 +343,7 @@ class Groups:
 
     def applied(self, op: Op, operands: Sequence[Any]) -> Bundle:
         """A row of the table applied to bundles and floats."""
-        columns = [x.wires() if type(x) is Bundle else x for x in operands]
+        columns: list[Any] = [x.wires() if type(x) is Bundle else x for x in operands]
         names = [x if type(x) is tuple or x else repr(x) for x in columns]  # 0.0 and -0.0 are equal, and not the same
         same = (op, *names)
         found = self.found.get(same)
@@ -334,6 +359,9 @@ class Groups:
                 alike.append(None)
             else:
                 alike.append(x)
+        if not any(flags):  # nobody asks for partials, which a float may make simpler: others can be in the same group
+            columns = [x if type(x) is tuple else (self.constant(x),) * size for x in columns]
+            alike = [None] * len(columns)
         height = below + 1
         key = (height, op, *alike)
         group = self.groups.get(key)
@@ -462,6 +490,12 @@ class Adjoint:
                 for x in operands
             ]
             return self.partials(op, out, columns, wanted)
+        except (TypeError, AttributeError) as error:
+            raise TraceError(
+                f"the partials of {op!r} fail under jit, where they stand for every sample: {error}. "
+                "Wrong: lambda out, x: math.cos(x) if x > 0 else 0.0; "
+                "right: lambda out, x: autograd.where(autograd.greater(x, 0), autograd.cos(x), 0.0)"
+            ) from error
 
 
 install_operators(Bundle)

@@ -7,6 +7,7 @@ on all rows of its group, a row on the vectors of a block of samples, WIDTH byte
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -14,7 +15,7 @@ from llvmlite import ir
 
 from . import elementary
 from .lanes import Lanes, Mask, select
-from .tables import OPCODES, ROWS
+from .tables import OPCODES, PADDED, ROWS
 
 WIDTH = 64
 I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
@@ -24,7 +25,9 @@ FIELDS = (
     *("once", "code", "vector", "gradient", "slots", "arrays", "strides", "outs", "out_strides", "calls"),  # addresses
     *("samples", "vectors", "trained", "scale"),  # whole numbers, and the bits of a double
     *("gathered", "width"),  # where one sample's operands are put side by side, and how many fit
-    "scaled",  # where the result's gradient goes
+    # Where the parameters and their gradient are, how many; and which of them make up the vector: a list of runs, each
+    # the first parameter and how many follow, and how many runs
+    *("parameters", "scaled", "count", "sources", "runs"),
     # For direct: what Python calls with, what to recognize, where things are in an object, the shapes
     *("given", "ndarray", "dtype", "float64", "mean", "sum", "head", "items", "shapes", "columns"),
 )
@@ -64,6 +67,7 @@ class Kernel:
         self._fma = ir.Function(
             self.module, ir.FunctionType(self.vector, [self.vector] * 3), f"llvm.fma.v{self.lanes}f{8 * self.size}"
         )
+        self._build_between()
         self._build_execute()
         self._build_run()
         self._build_direct()
@@ -71,7 +75,7 @@ class Kernel:
     # Loops, loads and stores
 
     @contextmanager
-    def loop(self, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
+    def loop(self, start: Any, stop: Any, step: Any = 1) -> Iterator[Any]:
         """The body of `for i in range(start, stop, step)`."""
         b = self.b
         head, body, end = (b.append_basic_block(name) for name in ("head", "body", "end"))
@@ -83,7 +87,7 @@ class Kernel:
         b.cbranch(b.icmp_signed("<", i, stop), body, end)
         b.position_at_end(body)
         yield i
-        i.add_incoming(b.add(i, _i64(step)), b.block)
+        i.add_incoming(b.add(i, _i64(step) if isinstance(step, int) else step), b.block)
         b.branch(head)
         b.position_at_end(end)
 
@@ -170,6 +174,28 @@ class Kernel:
 
     def shuffled(self, x: Any, y: Any, order: Sequence[int]) -> Any:
         return self.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(order)), list(order)))
+
+    # Functions of their own, to be in the code once
+
+    def _build_between(self) -> None:
+        """From slots that the code lists to the lanes of a vector, and the reverse."""
+        listed = [I32.as_pointer(), self.real.as_pointer()]
+        self._gather = self._internal("gather", self.vector, listed)
+        found = ir.Constant(self.vector, ir.Undefined)
+        for k in range(self.lanes):
+            found = self.b.insert_element(found, self.b.load(self.only(_i64(k))), I32(k))
+        self.b.ret(found)
+        self._scatter = self._internal("scatter", ir.VoidType(), [*listed, self.vector])
+        for k in range(self.lanes):
+            self.b.store(self.b.extract_element(self._scatter.args[2], I32(k)), self.only(_i64(k)))
+        self.b.ret_void()
+
+    def _internal(self, name: str, returned: ir.Type, arguments: Sequence[ir.Type]) -> ir.Function:
+        f = ir.Function(self.module, ir.FunctionType(returned, arguments), name)
+        f.linkage = "internal"
+        self.b = ir.IRBuilder(f.append_basic_block("entry"))
+        self.code, self.slots = f.args[:2]
+        return f
 
     # The function that runs instructions up to `end`
 
@@ -461,44 +487,67 @@ class Kernel:
             body(b.add(at, _i64(1)), self.slot(at))
         return b.add(_i64(head), b.mul(count, length))
 
-    def _summing(self, width: int, term: Callable[[Any, Any, Any], Any], number: Callable[[Any, Any], Any]) -> Any:
-        """[rows, (out, terms, term ...) ...], a term being `width` whole numbers."""
+    def _summing(
+        self, width: int, term: Callable[[Any, Any, list[Any]], list[Any]], number: Callable[[Any, Any], Any]
+    ) -> Any:
+        """[length of all runs, (rows, terms, (out, term ...) ...) ...], a term being `width` whole numbers."""
         b = self.b
+        end = b.add(self.word(_i64(1)), _i64(2))
 
-        def rows(body: Callable[[Any, Any, Callable[[Any], Any]], None]) -> Any:
-            def row(i: Any, values: list[Any]) -> list[Any]:
-                (at,) = values
-                terms, start = self.word(b.add(at, _i64(1))), b.add(at, _i64(2))
+        def rows(count: Any, start: Any, terms: Any, body: Callable[[Any, Any], None]) -> None:
+            """body(out, place of the first term)"""
+            length = b.add(b.mul(terms, _i64(width)), _i64(1))
 
-                def place(t: Any) -> Any:
-                    return b.add(start, b.mul(t, _i64(width)))
+            def row(i: Any, places: list[Any]) -> list[Any]:
+                body(self.slot(places[0]), b.add(places[0], _i64(1)))
+                return [b.add(places[0], length)]
 
-                body(self.slot(at), terms, place)
-                return [place(terms)]
+            self.folded(count, [start], row)
 
-            return self.folded(self.word(_i64(1)), [_i64(2)], row)[0]
+        def one_sample(out: Any, first: Any, terms: Any) -> None:
+            def add(t: Any, sums: list[Any]) -> list[Any]:
+                return [number(b.add(first, b.mul(t, _i64(width))), sums[0])]
 
-        def one_sample(out: Any, terms: Any, place: Callable[[Any], Any]) -> None:
-            (total,) = self.folded(terms, [self.real(-0.0)], lambda t, sums: [number(place(t), sums[0])])
+            b.store(self.folded(terms, [self.real(-0.0)], add)[0], out)
+
+        def few(out: Any, first: Any, terms: int) -> None:
+            total = self.real(-0.0)
+            for t in range(terms):
+                total = number(b.add(first, _i64(t * width)), total)
             b.store(total, out)
 
-        def samples(out: Any, terms: Any, place: Callable[[Any], Any]) -> None:
+        def samples(out: Any, first: Any, terms: Any) -> None:
             def vectors(v: Any, wide: int) -> None:
-                sums = self.folded(terms, [self.zero("-")] * wide, lambda t, sums: term(place(t), v, sums))
+                def add(t: Any, sums: list[Any]) -> list[Any]:
+                    return term(b.add(first, b.mul(t, _i64(width))), v, sums)
+
+                sums = self.folded(terms, [self.zero("-")] * wide, add)
                 for k in range(wide):
                     self.store(sums[k], out, v, k)
 
             self._tiles(self.vectors, (8, 4, 1), vectors)
 
-        with b.if_else(self.single) as (one, several):
-            with one:
-                end, after_one = rows(one_sample), b.block
-            with several:
-                same_end, after_several = rows(samples), b.block
-        length = b.phi(I64)
-        length.add_incoming(end, after_one)
-        length.add_incoming(same_end, after_several)
-        return length
+        def run(at: Any) -> Any:
+            count, terms, start = self.word(at), self.word(b.add(at, _i64(1))), b.add(at, _i64(2))
+            done = b.append_basic_block("done")
+            switch = b.switch(b.select(self.single, terms, _i64(-1)), b.append_basic_block("many"))
+            with b.goto_block(switch.default):
+                rows(count, start, terms, partial(one_sample, terms=terms))
+                b.branch(done)
+            for n in (1, 2, 3):
+                switch.add_case(_i64(n), block := b.append_basic_block("few"))
+                with b.goto_block(block):
+                    rows(count, start, _i64(n), partial(few, terms=n))
+                    b.branch(done)
+            switch.add_case(_i64(-1), block := b.append_basic_block("samples"))
+            with b.goto_block(block):
+                rows(count, start, terms, partial(samples, terms=terms))
+                b.branch(done)
+            b.position_at_end(done)
+            return b.add(start, b.mul(count, b.add(b.mul(terms, _i64(width)), _i64(1))))
+
+        self.following(_i64(2), end, run)
+        return end
 
     def _sum(self) -> Any:
         b = self.b
@@ -565,28 +614,40 @@ class Kernel:
         return b.add(_i64(4), b.mul(count, b.add(operands, _i64(1))))
 
     def _elementwise(self, name: str) -> Any:
-        """[rows, (out, operands ...) ...]"""
+        """[rows, out ..., first operands ..., ...], each padded: of one sample, a vector goes over rows."""
         b = self.b
         function = getattr(elementary, name)
-        arity = ROWS[name].count
         count = self.word(_i64(1))
-        step = _i64(arity + 1)
-        with b.if_then(self.single):
-            for k in range(arity):
-                self.side_by_side(k + 1, _i64(3 + k), step, count)
-        rows = b.select(self.single, _i64(1), count)
-        vectors = b.select(self.single, b.sdiv(b.add(count, _i64(self.lanes - 1)), _i64(self.lanes)), self.vectors)
-        with self.loop(_i64(0), rows) as i:
-            at = b.add(_i64(2), b.mul(i, step))
-            out, *xs = (
-                b.select(self.single, b.gep(self.gathered, [b.mul(self.width, _i64(k))]), self.slot(b.add(at, _i64(k))))
-                for k in range(arity + 1)
-            )
-            with self.loop(_i64(0), vectors) as v:
-                self.store(function(*[Lanes(b, self.load(x, v)) for x in xs]).value, out, v)
-        with b.if_then(self.single):
-            self.spread(0, _i64(2), step, count)
-        return b.add(_i64(2), b.mul(count, step))
+        length = b.and_(b.add(count, _i64(PADDED - 1)), _i64(-PADDED))
+        step, vectors = (b.select(self.single, _i64(x), y) for x, y in ((self.lanes, _i64(1)), (1, self.vectors)))
+        last = b.sub(vectors, _i64(1))
+        with self.loop(_i64(0), count, step) as i:
+            places = [b.add(b.add(_i64(2), i), b.mul(length, _i64(k))) for k in range(ROWS[name].count + 1)]
+            out, *xs = (b.select(self.single, self.gathered, self.slot(at)) for at in places)
+            lists = [b.gep(self.code, [at]) for at in places]
+            with b.if_else(self.single) as (one, several):
+                with one:
+                    gathered = [b.call(self._gather, [at, self.slots]) for at in lists[1:]]
+                    after_one = b.block
+                with several:
+                    loaded = [self.load(x, _i64(0)) for x in xs]
+                    after_several = b.block
+            starts = [b.phi(self.vector) for _ in xs]
+            for start, x, y in zip(starts, gathered, loaded, strict=True):
+                start.add_incoming(x, after_one)
+                start.add_incoming(y, after_several)
+
+            def vector(v: Any, values: list[Any]) -> list[Any]:
+                found = function(*[Lanes(b, x) for x in values[1:]]).value
+                self.store(found, out, v)
+                following = b.add(v, _i64(1))
+                following = b.select(b.icmp_signed("<", following, last), following, last)
+                return [found, *[self.load(x, following) for x in xs]]
+
+            found, *_ = self.folded(vectors, [self.zero(), *starts], vector)
+            with b.if_then(self.single):
+                b.call(self._scatter, [lists[0], self.slots, found])
+        return b.add(_i64(2), b.mul(length, _i64(len(places))))
 
     def _logsumexp(self) -> Any:
         """[rows, operands, (out, operands ...) ...]: shifted by the largest, whose exponential, 1, is left out."""
@@ -702,7 +763,15 @@ class Kernel:
         )
         once = b.inttoptr(self.field("once"), I32.as_pointer())
         samples, most, trained, lanes = *map(self.field, ("samples", "vectors", "trained")), _i64(self.lanes)
+        parameters = b.inttoptr(self.field("parameters"), F64.as_pointer())
 
+        def copy(place: Any, p: Any, wide: int) -> None:
+            x = b.load(_vector(b, parameters, p, wide))
+            x.align = 8
+            x = x if self.real is F64 else b.fptrunc(x, ir.VectorType(self.real, wide))
+            b.store(x, _vector(b, numbers, place, wide)).align = self.size
+
+        self._of_parameters(copy)
         nothing = ir.Constant(ir.VectorType(F64, 8), [0.0] * 8)
         with self.loop(_i64(0), b.add(trained, _i64(1)), 8) as k:
             b.store(nothing, _vector(b, gradient, k, 8)).align = WIDTH
@@ -723,13 +792,32 @@ class Kernel:
                 execute(code, b.select(b.icmp_signed("<", rest, size), rest, size), first)
         scale = b.bitcast(self.field("scale"), F64)
 
-        def multiply(k: Any, wide: int) -> None:
-            x = b.load(_vector(b, gradient, k, wide))
-            x.align = 8
-            b.store(b.fmul(x, _splat(b, scale, wide)), _vector(b, scaled, k, wide)).align = 8
+        def clear(p: Any, wide: int) -> None:
+            b.store(ir.Constant(ir.VectorType(F64, wide), [0.0] * wide), _vector(b, scaled, p, wide)).align = 8
 
-        self._tiles(trained, (8, 1), multiply)
+        def add(place: Any, p: Any, wide: int) -> None:
+            """Times the scale; the vector may have a parameter several times."""
+            x, before = b.load(_vector(b, gradient, place, wide)), b.load(_vector(b, scaled, p, wide))
+            x.align = before.align = 8
+            x = b.fadd(before, b.fmul(x, _splat(b, scale, wide)))
+            b.store(x, _vector(b, scaled, p, wide)).align = 8
+
+        self._tiles(self.field("count"), (8, 1), clear)
+        self._of_parameters(add)
         b.ret(b.fmul(scale, b.load(b.gep(gradient, [trained]))))
+
+    def _of_parameters(self, body: Callable[[Any, Any, int], None]) -> None:
+        """body(place in the vector, parameter, how many) for those that stand there."""
+        b = self.b
+        sources = b.inttoptr(self.field("sources"), I64.as_pointer())
+
+        def run(i: Any, places: list[Any]) -> list[Any]:
+            (place,), at = places, b.mul(i, _i64(2))
+            first, length = b.load(b.gep(sources, [at])), b.load(b.gep(sources, [b.add(at, _i64(1))]))
+            self._tiles(length, (8, 1), lambda k, wide: body(b.add(place, k), b.add(first, k), wide))
+            return [b.add(place, length)]
+
+        self.folded(self.field("runs"), [_i64(0)], run)
 
     def _build_direct(self) -> None:
         """run for `given`, a tuple of Python's: (columns, numbers of the parameters, array for the gradient, "mean" or
@@ -737,7 +825,7 @@ class Kernel:
         (self.fields,) = self.direct.args
         self.b = b = ir.IRBuilder(self.direct.append_basic_block("entry"))
         refused = b.append_basic_block("refused")
-        head, items, count, trained = map(self.field, ("head", "items", "columns", "trained"))
+        head, items, count = map(self.field, ("head", "items", "columns"))
 
         def require(condition: Any) -> None:
             accepted = b.append_basic_block("accepted")
@@ -781,21 +869,13 @@ class Kernel:
 
         _, samples = self.folded(count, [shapes, _i64(0)], column)
         require(b.icmp_signed(">", samples, _i64(0)))
-        require(b.icmp_signed("==", word(dimensions(numbers, "float64", _i64(1)), _i64(0)), trained))
+        require(b.icmp_signed("==", word(dimensions(numbers, "float64", _i64(1)), _i64(0)), self.field("count")))
         mean = b.icmp_signed("==", reduce, self.field("mean"))
         require(b.or_(mean, b.icmp_signed("==", reduce, self.field("sum"))))
-        source = b.inttoptr(within(numbers, DATA), F64.as_pointer())
-        vector = b.inttoptr(self.field("vector"), self.real.as_pointer())
-
-        def copy(k: Any, wide: int) -> None:
-            x = b.load(_vector(b, source, k, wide))
-            x.align = 8
-            x = x if self.real is F64 else b.fptrunc(x, ir.VectorType(self.real, wide))
-            b.store(x, _vector(b, vector, k, wide)).align = self.size
-
-        self._tiles(trained, (8, 1), copy)
         scale = b.select(mean, b.fdiv(F64(1.0), b.sitofp(samples, F64)), F64(1.0))
-        for name, x in {"samples": samples, "scale": b.bitcast(scale, I64), "scaled": within(gradient, DATA)}.items():
+        fields = {"samples": samples, "scale": b.bitcast(scale, I64)}
+        fields |= {"parameters": within(numbers, DATA), "scaled": within(gradient, DATA)}
+        for name, x in fields.items():
             b.store(x, b.gep(self.fields, [_i64(FIELDS.index(name))]))
         b.ret(b.call(self.run, [self.fields]))
         b.position_at_end(refused)

@@ -75,7 +75,7 @@ class Scratch:
 
     def __init__(self, tables: Tables, real: Any) -> None:
         lanes = WIDTH // real.itemsize
-        vectors = max(1, min(32, _CACHE_SIZE // (tables.slots * WIDTH)))
+        vectors = max(1, min(64, _CACHE_SIZE // (tables.slots * WIDTH)))
         self.slots = _aligned(tables.slots * vectors * WIDTH).view(real)
         self.fields = (ctypes.c_int64 * len(FIELDS))()
         sizes = {
@@ -96,8 +96,16 @@ class Scratch:
         self.fields[_PLACE["trained"]] = tables.trained
         self.gradient = _aligned(-(-(tables.trained + 1) // 8) * 64)  # whole vectors
         self.fields[_PLACE["gradient"]] = self.gradient.ctypes.data
+        self.vector = _aligned(8 * (tables.trained + len(tables.numbers))).view(real)
+        self.vector[tables.trained : tables.trained + len(tables.numbers)] = tables.numbers
+        first = np.flatnonzero(np.diff(tables.sources, prepend=-2) != 1)  # of each run of parameters in their order
+        runs = np.stack((tables.sources[first], np.diff(first, append=tables.trained)), axis=1).ravel().tolist()
+        self.sources = (ctypes.c_int64 * len(runs))(*runs)
+        self.fields[_PLACE["vector"]] = self.vector.ctypes.data
+        self.fields[_PLACE["sources"]] = ctypes.addressof(self.sources)
+        self.fields[_PLACE["count"]], self.fields[_PLACE["runs"]] = tables.parameters, len(first)
         width = -(-tables.widest // lanes) * lanes
-        self.gathered = _aligned(4 * width * real.itemsize).view(real)
+        self.gathered = _aligned(2 * width * real.itemsize).view(real)
         self.fields[_PLACE["gathered"]], self.fields[_PLACE["width"]] = self.gathered.ctypes.data, width
         for name, widths in {"strides": tables.widths, "out_strides": tables.out_widths}.items():
             for k, width in enumerate(widths):
@@ -121,12 +129,14 @@ class Native:
         self._function = function(self.real.itemsize == 4)
 
     def runner(self, tables: Tables) -> Callable[[Any, list[Any], list[Any], int, float], Any]:
-        """run(vector, arrays, outs, samples, scale): fills outs; scale times the sum over samples, and its gradient."""
-        real, kernel, count, empty = self.real, self._function, tables.trained, np.empty
-        vector_at, scaled_at, samples_at, scale_at = (_PLACE[name] for name in ("vector", "scaled", "samples", "scale"))
+        """run(numbers of the parameters, arrays, outs, samples, scale): fills outs; scale times the sum over samples,
+        and its gradient."""
+        real, kernel, count, empty = self.real, self._function, tables.parameters, np.empty
+        names = ("parameters", "scaled", "samples", "scale")
+        parameters_at, scaled_at, samples_at, scale_at = (_PLACE[name] for name in names)
         free: list[Scratch] = []  # a list is safe among threads
 
-        def run(vector: Any, arrays: list[Any], outs: list[Any], samples: int, scale: float) -> Any:
+        def run(numbers: Any, arrays: list[Any], outs: list[Any], samples: int, scale: float) -> Any:
             if not samples:
                 return 0.0, np.zeros(count)
             try:
@@ -135,7 +145,7 @@ class Native:
                 scratch = Scratch(tables, real)
             fields, doubles, into, outward, callbacks = scratch.parts
             gradient = empty(count)
-            fields[vector_at] = address(vector)
+            fields[parameters_at] = address(numbers)
             fields[scaled_at] = address(gradient)
             fields[samples_at] = samples
             doubles[scale_at] = scale
@@ -153,17 +163,16 @@ class Native:
         return run
 
     def direct(
-        self, tables: Tables, shapes: Sequence[Any], vector: Any, numbers: Callable[[], tuple[Any, int]]
+        self, tables: Tables, shapes: Sequence[Any], numbers: Callable[[], tuple[Any, int]]
     ) -> Callable[[tuple[Any, ...], str, Any], tuple[float, Any]] | None:
         """direct(columns, "mean" or "sum", params or None): that and its gradient; NaN instead, if columns and params
         are not arrays that the kernel can read as they are.
 
-        vector   what the kernel takes numbers from; those of the parameters, which come first, are put in at each call
-        numbers  gives these, and when they were read
+        numbers  gives those of the parameters, and when they were read
         """
         if not _LAID_OUT_AS_KNOWN or tables.calls or not shapes or any([type(n) is not int for s in shapes for n in s]):
             return None
-        real, kernel, count, empty = self.real, self._function.direct, tables.trained, np.empty
+        real, kernel, count, empty = self.real, self._function.direct, tables.parameters, np.empty
         given_at, read = _PLACE["given"], (np.zeros(0), -1)
         free: list[Any] = []
         pop, append = free.pop, free.append
@@ -182,11 +191,11 @@ class Native:
         }
 
         def made() -> Any:
-            scratch, own = Scratch(tables, real), vector.copy()
+            scratch = Scratch(tables, real)
             fields: Any = scratch.fields
-            for name, number in {**known, "vector": own.ctypes.data}.items():
+            for name, number in known.items():
                 fields[_PLACE[name]] = number
-            fields.used = scratch, own, expected  # live as long
+            fields.used = scratch, expected  # live as long
             return fields
 
         def direct(columns: tuple[Any, ...], reduce: str, params: Any) -> tuple[float, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from autograd.ops import OPS, Op
 
-from .tables import OPCODES, ROWS, Tables
+from .tables import OPCODES, ROWS, Tables, padded
 
 _SAMPLES = 1024  # of a block
 _SUMMING = ("sum", "products", "weighted")
@@ -26,7 +26,8 @@ class NumpyMachine:
     def runner(self, tables: Tables) -> Callable[[Any, list[Any], list[Any], int, float], Any]:
         """As Native.runner."""
 
-        def run(vector: Any, arrays: list[Any], outs: list[Any], samples: int, scale: float) -> Any:
+        def run(numbers: Any, arrays: list[Any], outs: list[Any], samples: int, scale: float) -> Any:
+            vector = np.concatenate((numbers[tables.sources], tables.numbers)).astype(self.real)
             gradient = np.zeros(tables.trained + 1)
             arrays = [x.reshape(samples, width) for x, width in zip(arrays, tables.widths, strict=True)]
             with np.errstate(all="ignore"):
@@ -37,7 +38,7 @@ class NumpyMachine:
                         blocks = [x[rows] for x in arrays], [x[rows] for x in outs]
                         self._execute(code, tables, slots, vector, gradient, *blocks)
                 gradient *= scale
-                return gradient.item(-1), gradient[:-1]
+                return gradient.item(-1), np.bincount(tables.sources, gradient[:-1], tables.parameters)
 
         return run
 
@@ -88,22 +89,23 @@ class NumpyMachine:
                 out, *xs = words(count * (size + 1)).reshape(count, -1).T
                 slots[out] = vectorized(tables.calls[which])(*(slots[x] for x in xs))
             elif name in _SUMMING:
-                width, (count,) = _SUMMING.index(name) + 1, words(1)
-                while count:  # rows of as many terms follow each other
-                    length = 2 + width * code[at + 1]
-                    alike = code[at + 1 : at + count * length : length] == code[at + 1]
-                    rows = len(alike) if alike.all() else int(alike.argmin())
-                    count -= rows
-                    self._sum(words(rows * length).reshape(rows, length), width, slots, vector)
+                width, (length,) = _SUMMING.index(name) + 1, words(1)
+                end = at + length
+                while at < end:
+                    count, terms = words(2)
+                    self._sum(words(count * (1 + width * terms)).reshape(count, -1), width, slots, vector)
             else:
                 op = ROWS[name]
                 (count,) = words(1)
-                size = words(1)[0] if op.variadic else op.count
-                out, *xs = words(count * (size + 1)).reshape(count, -1).T
+                if op.variadic:
+                    (size,) = words(1)
+                    out, *xs = words(count * (size + 1)).reshape(count, -1).T
+                else:
+                    out, *xs = words(padded(count) * (op.count + 1)).reshape(op.count + 1, -1)[:, :count]
                 slots[out] = vectorized(op)(*(slots[x] for x in xs))
 
     def _sum(self, rows: Any, width: int, slots: Any, vector: Any) -> None:
-        terms = rows[:, 2:].reshape(len(rows), -1, width)
+        terms = rows[:, 1:].reshape(len(rows), -1, width)
         found = slots[terms[:, :, 0]]
         if width > 1:
             found = found * slots[terms[:, :, 1]]
@@ -130,4 +132,9 @@ def vectorized(op: Op) -> Any:
         ufunc = getattr(np, name, None) if name else None
         if isinstance(ufunc, np.ufunc) and ufunc.nin == op.count:
             return ufunc
-    return lambda *xs: np.asarray(np.frompyfunc(op.evaluate, len(xs), 1)(*xs), dtype=xs[0].dtype)
+
+    def each(*xs: Any) -> Any:
+        found = [op.evaluate(*column) for column in zip(*[x.ravel().tolist() for x in xs], strict=True)]
+        return np.array(found, dtype=xs[0].dtype).reshape(xs[0].shape)
+
+    return each

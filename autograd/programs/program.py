@@ -12,7 +12,7 @@
 (0.5, [-2.0, -1.0])
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial, update_wrapper
 from threading import RLock
@@ -23,7 +23,7 @@ import numpy as np
 from autograd import ops
 from autograd.composed import mean
 from autograd.ops import Op
-from autograd.passes import gradients
+from autograd.passes import Linearization
 from autograd.recording import is_seen
 from autograd.structure import Structure
 from autograd.value import CONSTANT, Value
@@ -103,6 +103,17 @@ class Program:
         Raises ValueError before the first trace."""
         return self._traced().parameters
 
+    @property
+    def leaves(self) -> tuple[Value, ...]:
+        """The same and, in their places, the constants among the leaves: they may become parameters.
+
+        >>> from autograd import Value, jit
+        >>> w, b = Value(2.0), Value(1.0, kind="constant")
+        >>> jit(lambda x: w * x + b).trace(0.0).leaves
+        (Value(2.0), Value(1.0, kind='constant'))
+        """
+        return tuple(self._traced().leaves)
+
     def __call__(self, *sample: Any) -> Any:
         """f of one sample: what f returns, in floats. Within a function that is traced, the program is f.
 
@@ -143,7 +154,8 @@ class Program:
     def mean(self, *columns: Any) -> Value:
         """The mean of f over the rows: one Value, whose parents are the parameters and what Values the rows hold.
 
-        Its derivatives are computed at once, with it; higher ones as if f had been called for each row.
+        Its derivatives are computed at once, with it; higher ones as if f had been called for each row, which must
+        be as they were until then.
 
         >>> from autograd import Value, jit
         >>> w = Value(2.0)
@@ -323,7 +335,7 @@ class Program:
                 raise ValueError(f"no rows to take {self.__name__} of; right: at least one sample")
         evaluator = compilation.evaluator(what, wanted, len(rows[0]) if rows else 1)
         numbers = compilation.numbers_for(evaluator, params)
-        total, gradient, outs = self._shards.run(evaluator, evaluator.vector(numbers), rows, scale)
+        total, gradient, outs = self._shards.run(evaluator, numbers, rows, scale)
         return total, compilation.gradient(gradient, numbers) if what == "gradient" else None, outs
 
     def _number(self, what: str, columns: Sequence[Any], reduce: str, params: Any) -> tuple[float, Any]:
@@ -349,7 +361,9 @@ class Program:
         total, gradient, outs = self._run(compilation, "gradient", rows, wanted=wanted, scale=scale)
         derivatives = gradient.tolist() + [float(outs[k][i, j]) * scale for k, i, j in values]
         parents = [*compilation.parameters, *values.values()]
-        again = None if self._f is None else partial(self._graph, reduce, columns)
+        again = None
+        if self._f is not None:
+            again = partial(self._partials, reduce, columns, {k for k, _, _ in values}, compilation.parameters)
         return fused(f"{reduce}_of_{self.__name__}", total, parents, derivatives, again)
 
     def _graph(self, reduce: str, columns: Sequence[Any]) -> Value:
@@ -359,35 +373,59 @@ class Program:
         found = [self._f(*row) for row in rows] if columns else [self._f()]
         return mean(found) if reduce == "mean" else ops.sum(found)  # type: ignore[no-any-return]
 
+    def _partials(
+        self, reduce: str, columns: Sequence[Any], given: Collection[int], parameters: Sequence[Value]
+    ) -> Sequence[Value]:
+        """The derivatives of that by the parameters, then by each place of the given columns that has a Value."""
+        columns, places = [*columns], list[Value]()
+        for k in sorted(given):
+            column = Structure(columns[k], f"argument {k}")
+            held = [x * 1.0 if isinstance(x, Value) else x for x in column.numbers]
+            places += [x for x in held if isinstance(x, Value)]
+            columns[k] = column.filled(held)
+        outputs, inputs = [self._graph(reduce, columns)], [*parameters, *places]
+        return Linearization(outputs, inputs, create_graph=True, partial=True).pull_back([1.0])
+
 
 def _scale(reduce: str, rows: Sequence[Any]) -> float:
     return 1.0 / len(rows[0]) if reduce == "mean" and rows and len(rows[0]) else 1.0
 
 
+class Fused(Op):
+    """The row of one node for what was computed elsewhere: its number, and its derivatives by other nodes.
+
+    again gives these derivatives as Values, for higher ones; it does not travel."""
+
+    def __init__(
+        self, name: str, number: float, derivatives: Sequence[float], again: Callable[[], Sequence[Value]] | None = None
+    ) -> None:
+        def gradient(out: Any, *operands: Any) -> Sequence[Any]:
+            if isinstance(out, float):
+                return derivatives
+            if again is None or not isinstance(out, Value):
+                raise TypeError(f"{name} has first derivatives, numbers found with it; right: f itself, without jit")
+            return again()
+
+        super().__init__(
+            name if name.isidentifier() else "fused",
+            lambda *operands: number,
+            gather=lambda operands: tuple(operands),
+            gradient=gradient,
+            pullback=lambda g, out, *operands: [g * d for d in derivatives],
+        )
+        self._reduced = name, number, derivatives
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Fused, self._reduced
+
+
 def fused(
     name: str, number: float, parents: Sequence[Value], derivatives: Sequence[float], again: Callable[[], Any] | None
 ) -> Value:
-    """One node for what was computed elsewhere: its number, and its derivatives by other nodes.
-
-    again makes the graph that it stands for, for higher derivatives."""
+    """That node."""
     if not parents:
         return Value(number, kind=CONSTANT)
-
-    def gradient(out: Any, *operands: Any) -> Sequence[Any]:
-        if isinstance(out, float):
-            return derivatives
-        if again is None or not isinstance(out, Value):
-            raise TypeError(f"{name} has first derivatives, numbers found with it; right: f itself, without jit")
-        return gradients(again(), parents, create_graph=True)  # type: ignore[no-any-return]
-
-    op = Op(
-        name if name.isidentifier() else "fused",
-        lambda *operands: number,
-        gather=lambda operands: tuple(operands),
-        gradient=gradient,
-        pullback=lambda g, out, *operands: [g * d for d in derivatives],
-    )
-    return Value.apply_op(op, parents)
+    return Value.apply_op(Fused(name, number, derivatives, again), parents)
 
 
 def jit(

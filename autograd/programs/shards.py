@@ -8,45 +8,46 @@ import numpy as np
 
 from .compilation import Evaluator
 
+_FEWEST = 16  # rows that are worth a thread
+_AHEAD = 100  # rows that this one does, at most, until another has woken up
+
+Found = tuple[float, Any, list[Any]]
+
 
 class Shards:
-    """Runs evaluators on `count` parts of the rows: of an executor's own number of workers, if that is 1."""
+    """Runs evaluators on parts of the rows: one in each of `count` threads, or for each worker of an executor.
+
+    Where the parts end depends on the number of rows only, not on who comes first."""
 
     def __init__(self, count: int, executor: Executor | None) -> None:
         self.count, self._executor = count, executor
-        workers = getattr(executor, "_max_workers", 4) if executor is not None else count
-        self._parts = max(count, workers)
+        self._workers = max(count, getattr(executor, "_max_workers", 4))
         self._threads: ThreadPoolExecutor | None = None
 
     @property
     def alone(self) -> bool:
         """Whether all rows run here, in one part."""
-        return self._parts == 1 and self._executor is None
+        return self.count == 1 and self._executor is None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_executor": None, "_threads": None, "_parts": self.count}
-
-    def run(self, evaluator: Evaluator, vector: Any, arrays: list[Any], scale: float) -> tuple[float, Any, list[Any]]:
+    def run(self, evaluator: Evaluator, parameters: Any, arrays: list[Any], scale: float) -> Found:
         samples = len(arrays[0]) if arrays else 1
-        parts = max(1, min(self._parts, samples))
-        if parts <= 1 and self._executor is None:
-            return evaluator.run(vector, arrays, samples, scale)
-        if self._executor is None and self._threads is None:
-            self._threads = ThreadPoolExecutor(self._parts - 1, thread_name_prefix="chainrule")
-        bounds = [samples * k // parts for k in range(parts + 1)]
-        shards = [[x[a:b] for x in arrays] for a, b in pairwise(bounds)]
-        sizes = [b - a for a, b in pairwise(bounds)]
+        most = self._workers if self._executor else min(self.count, samples // _FEWEST)
+        count = max(1, min(most, samples))
+        ahead = 0 if self._executor or count == 1 else min(samples // count // 8, _AHEAD)
+        bounds = pairwise([0, *[ahead + (samples - ahead) * k // count for k in range(1, count + 1)]])
+        parts = [(parameters, [x[a:b] for x in arrays], b - a, scale) for a, b in bounds]
         if self._executor is not None:
-            pairs = zip(shards, sizes, strict=True)
-            futures = [self._executor.submit(evaluator.run, vector, x, n, scale) for x, n in pairs]
+            futures = [self._executor.submit(evaluator.run, *part) for part in parts]
             found = [future.result() for future in futures]
+        elif len(parts) == 1:
+            return evaluator.run(*parts[0])
         else:
-            assert self._threads is not None
-            others = [(x, n) for x, n in zip(shards[1:], sizes[1:], strict=True)]
-            futures = [self._threads.submit(evaluator.run, vector, x, n, scale) for x, n in others]
-            found = [evaluator.run(vector, shards[0], sizes[0], scale), *[future.result() for future in futures]]
-        outs = [np.concatenate(parts) for parts in zip(*[outs for _, _, outs in found], strict=True)]
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(self.count - 1, thread_name_prefix="chainrule")
+            futures = [self._threads.submit(evaluator.run, *part) for part in parts[1:]]
+            found = [evaluator.run(*parts[0]), *[future.result() for future in futures]]
         gradient = found[0][1]
         for _, more, _ in found[1:]:
             gradient = gradient + more
+        outs = [np.concatenate(columns) for columns in zip(*[outs for _, _, outs in found], strict=True)]
         return sum([total for total, _, _ in found]), gradient, outs

@@ -25,6 +25,12 @@ def vectorized(op: Op) -> bool:
     return ROWS.get(op.name) is op
 
 
+def padded(count: int) -> int:
+    """How long a column of slots is, whose last is repeated so that one sample's rows make whole vectors."""
+    return -(-count // PADDED) * PADDED
+
+
+PADDED = 16  # the lanes of a vector of float32
 OPCODES = {name: k for k, name in enumerate([*CONTROL, *ROWS])}
 
 
@@ -33,8 +39,10 @@ class Tables:
 
     code        int32: instructions; `once` is those that run once a call, before the first block
     slots       how many there are
-    sources     where each number of the vector comes from: parameter p, or -1 - k for numbers[k]
-    trained     how many of these, from the first on, have a gradient; then comes that of the sum of the root
+    sources     the parameters that the vector begins with, some repeatedly
+    numbers     what follows them there
+    trained     how many sources there are: so many numbers a gradient has; then comes that of the sum of the root
+    parameters  how many of these there are
     calls       the operations without vector code, as the code numbers them
     """
 
@@ -46,6 +54,7 @@ class Tables:
         total: int | None = None,
         gradients: dict[int, int | None] | None = None,
         widths: Sequence[int] = (),
+        parameters: int = 0,
     ) -> None:
         """loads has (array, column, wire) of inputs; stores for each array the wires that go to its columns.
 
@@ -125,7 +134,7 @@ class Tables:
         self.once = np.array(once, dtype=np.int32)
         del self._base, self._numbers, self._constant
         self.code = np.concatenate([np.asarray(part, dtype=np.int32) for part in [*code, [OPCODES["end"]]]])
-        self.sources = np.array(sources + [-1 - k for k in range(len(self.numbers))], dtype=np.int64)
+        self.sources, self.parameters = np.array(sources, dtype=np.int64), parameters
         self.instructions = len(order) + 1
         sizes = [len(group.out) for group in order] + [len(g.dense.xs) for g in order if isinstance(g, Outer)]
         sizes += [len(g.xs) for g in order if isinstance(g, Dense)]
@@ -140,6 +149,7 @@ class Tables:
             "slots",
             "sources",
             "numbers",
+            "parameters",
             "trained",
             "calls",
             "instructions",
@@ -159,33 +169,34 @@ class Tables:
     def _encode(self, group: Any, slot: list[int], code: list[Any]) -> None:
         at = slot.__getitem__
         if isinstance(group, Dense):
-            base, rows, columns = self._matrix(group)
-            head = [OPCODES["layer"], rows, columns, base, columns, 1]
+            base, rows, width = self._matrix(group)
+            head = [OPCODES["layer"], rows, width, base, width, 1]
             code += [head, [*map(at, group.xs)], [*map(at, group.out)]]
         elif isinstance(group, Transposed):
-            base, rows, columns = self._matrix(group.dense)
-            head = [OPCODES["layer"], columns, rows, base, 1, columns]
+            base, rows, width = self._matrix(group.dense)
+            head = [OPCODES["layer"], width, rows, base, 1, width]
             code += [head, [*map(at, group.gs)], [*map(at, group.out)]]
         elif isinstance(group, Outer):
-            base, rows, columns = self._matrix(group.dense)
-            head = [OPCODES["outer"], rows, columns, base, columns]
+            base, rows, width = self._matrix(group.dense)
+            head = [OPCODES["outer"], rows, width, base, width]
             code += [head, [*map(at, group.gs)], [*map(at, group.dense.xs)]]
         elif isinstance(group, Sums):
             code += self._sums(group, slot)
         else:
-            operands = [
-                [at(w) for w in x] if type(x) is list else [at(self._constant(x))] * len(group.out)
-                for x in group.operands
-            ]
-            places = np.array([[*map(at, group.out)], *operands], dtype=np.int32).T.ravel()
-            if vectorized(group.op):
-                sizes = [len(group.out), len(operands)] if group.op.variadic else [len(group.out)]
-                code += [[OPCODES[group.op.name], *sizes], places]
+            count, op = len(group.out), group.op
+            columns = [[*map(at, group.out)]]
+            columns += [[*map(at, x)] if type(x) is list else [at(self._constant(x))] * count for x in group.operands]
+            if vectorized(op) and not op.variadic:
+                code += [[OPCODES[op.name], count], *[x + x[-1:] * (padded(count) - count) for x in columns]]
+                return
+            places: Any = np.array(columns, dtype=np.int32)
+            if vectorized(op):
+                head = [OPCODES[op.name], count, len(columns) - 1]
             else:
-                if group.op not in self.calls:
-                    self.calls.append(group.op)
-                head = [OPCODES["call"], len(group.out), len(operands), self.calls.index(group.op)]
-                code += [head, places]
+                if op not in self.calls:
+                    self.calls.append(op)
+                head = [OPCODES["call"], count, len(columns) - 1, self.calls.index(op)]
+            code += [head, places.T.ravel()]
 
     def _sums(self, group: Sums, slot: list[int]) -> list[Any]:
         name = (
@@ -193,10 +204,14 @@ class Tables:
             if group.plain and all([a == ONE or b == ONE for row in group.rows for _, a, b in row])
             else "products"
         )
-        code = [OPCODES[name if group.plain else "weighted"], len(group.out)]
+        code, terms = [OPCODES[name if group.plain else "weighted"], 0], -1
         known = self._numbers.get
         for wire, row in sorted(zip(group.out, group.rows, strict=True), key=lambda pair: len(pair[1])):
-            code += (slot[wire], len(row))
+            if len(row) != terms:
+                head, terms = len(code), len(row)
+                code += (0, terms)
+            code[head] += 1
+            code.append(slot[wire])
             for c, a, b in row:
                 if not group.plain:
                     k = known(c)
@@ -205,6 +220,7 @@ class Tables:
                     code.append(slot[a if b == ONE else b])
                 else:
                     code += (slot[a], slot[b])
+        code[1] = len(code) - 2
         return [code]
 
     def _matrix(self, dense: Dense) -> tuple[int, int, int]:

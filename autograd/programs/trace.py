@@ -3,6 +3,7 @@
 Which way it went then, it goes for every sample. So a traced Value refuses what would decide that by a number.
 """
 
+import math
 import pickle
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,7 +14,6 @@ import numpy as np
 
 from autograd import recording
 from autograd.node import next_moment, operands_of, walk
-from autograd.ops import Op
 from autograd.structure import Structure
 from autograd.value import Value
 
@@ -21,7 +21,6 @@ _GENERATORS: Sequence[tuple[Callable[[], Any], Callable[[Any], None]]] = (
     (random.getstate, random.setstate),
     (np.random.get_state, np.random.set_state),
 )
-DETACH = Op("detach", lambda x: x, (lambda out, x: 0.0,))  # no derivative flows through, be it infinite or nan
 
 
 class TraceError(TypeError):
@@ -58,6 +57,7 @@ class Traced(Value):
     __int__ = __index__ = __round__ = __trunc__ = _refuse(
         "a whole number was made of a traced Value", "Wrong: table[int(x)]; right: autograd.where, for each entry"
     )
+    __hash__ = Value.__hash__
     data = property(
         _refuse("the data of a traced Value was asked for", "Wrong: x.data * w; right: x * w"),
         _refuse("the data of a traced Value was set", "Wrong: x.data = 0.0; right: x = 0.0"),
@@ -71,9 +71,14 @@ class Traced(Value):
     local_derivatives = property(_refuse("the local derivatives of a traced Value were asked for", _DIFFERENTIATE))
     __copy__ = __deepcopy__ = __reduce_ex__ = _refuse("a traced Value was copied", "Wrong: copy(x); right: x")
 
-    def detach(self) -> Value:
-        """The same number, through which no derivative flows."""
-        return self.apply_op(DETACH, (self,))
+    def __eq__(self, other: object) -> bool:
+        if other is self:
+            return True
+        fix = "Wrong: a if x == 0 else b; right: autograd.where(autograd.sign(x), b, a); of nodes: x is y"
+        return _refuse("a traced Value was compared", fix)(self)  # type: ignore[no-any-return]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __repr__(self) -> str:
         return f"Traced({self.label or (self.op.name if self.op else 'input')})"
@@ -125,6 +130,9 @@ class Trace:
         with tracing(self.since) as self.made:
             self.returned = f(*args)
         self.drew = pickle.dumps(states) != pickle.dumps([state() for state, _ in _GENERATORS])
+        for x in (*self.inputs, *self.made):
+            if type(x) is Traced:
+                x._float = math.nan  # whoever kept it finds no number there
         if self.drew:
             for (_, set_state), state in zip(_GENERATORS, states, strict=True):
                 set_state(state)
@@ -139,18 +147,13 @@ class Trace:
     def _described(self, literal: Callable[[Value], bool]) -> list[Any]:
         """What was done to come to the results, nodes being named by their places."""
         results = Structure(self.returned, "the result").numbers
-        reached = {*walk([x for x in results if isinstance(x, Value)]).inner}
-        made, inputs = [x for x in self.made if x in reached], {*self.inputs}
-        place: dict[Value, Any] = {x: k for k, x in enumerate([*self.inputs, *made])}
-
-        def described(x: Any) -> Any:
-            if not isinstance(x, Value):
-                return x
-            if x._rule is None and x not in inputs and literal(x):
-                return repr(x._float)
-            return place.get(x, x)
-
-        return [(x.op, *map(described, operands_of(x))) for x in made] + [*map(described, results)]
+        found = walk([x for x in results if isinstance(x, Value)])
+        reached = {*found.inner}
+        made = [x for x in self.made if x in reached]
+        names: dict[Value, Any] = {x: repr(x._float) for x in found.leaves if literal(x)}
+        names |= {x: k for k, x in enumerate([*self.inputs, *made])}
+        operands = [(x.op, *operands_of(x)) for x in made]
+        return [[*map(names.get, xs, xs)] for xs in [*operands, results]]
 
     def _input(self, shape: tuple[Any, ...], name: str) -> Any:
         if shape:

@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 
 from autograd import Value
 from nn import MLP, Layer, Module, Neuron
+from nn.module import unchanged
 
 
 class Pair(Module):
@@ -258,3 +259,18 @@ def test_a_zero_loads_with_its_sign(tmp_path) -> None:
     saved.save(tmp_path / "state.json")
     model.load(tmp_path / "state.json")
     assert math.copysign(1.0, model.b.data) == -1.0
+
+
+def test_unchanged_restores_what_is_within_however_it_is_held_and_after_an_error():
+    inner, outer = Neuron(2), Neuron(2)
+    outer.held = ({"inner": [inner, outer]},)
+    inner.outer = outer
+    before = [{**vars(x)} for x in (inner, outer)]
+    with pytest.raises(ZeroDivisionError), unchanged([outer]):
+        inner.b = outer.b = None
+        outer.held[0]["inner"].clear()
+        del inner.outer
+        raise ZeroDivisionError
+    for x, attributes in zip((inner, outer), before, strict=True):
+        assert {name: id(y) for name, y in vars(x).items()} == {name: id(y) for name, y in attributes.items()}
+    assert outer.held[0]["inner"] == [inner, outer]

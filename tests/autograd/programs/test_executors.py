@@ -1,6 +1,7 @@
 """Rows split among processes and clusters: what comes of it is what comes without, in a fixed order of sums."""
 
 import multiprocessing
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pickle import PicklingError
@@ -172,3 +173,37 @@ def test_an_error_in_a_worker_comes_out() -> None:
         with pytest.raises(LookupError, match="mine"):
             program.value([1.0] * 19 + [-7.5], reduce="sum")
         assert program.value([1.0] * 20, reduce="sum") == 20.0
+
+
+def test_threads_work_at_once() -> None:
+    seen, both = set[int](), threading.Event()
+
+    def wait_for_the_other(x: float) -> float:
+        seen.add(threading.get_ident())
+        if len(seen) > 1:
+            both.set()
+        assert both.wait(60)
+        return x
+
+    waiting = custom(wait_for_the_other, lambda out, x: 1.0)
+    both.set()
+    program = jit(lambda x: waiting(x), threads=2).trace(0.0)
+    both.clear()
+    seen.clear()
+    assert program.value(ROWS[:64, 0]) == pytest.approx(ROWS[:64, 0].mean())
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_an_error_in_a_thread_comes_out(place: int) -> None:
+    def fail(x: float) -> float:
+        if x == -7.5:
+            raise LookupError("mine")
+        return x
+
+    program, rows = jit(lambda x: custom(fail, lambda out, x: 1.0)(x), threads=2), np.ones(200)
+    assert program.value(rows) == 1.0
+    rows[place] = -7.5
+    with pytest.raises(LookupError, match="mine"):
+        program.value(rows)
+    assert program.value(np.ones(200)) == 1.0

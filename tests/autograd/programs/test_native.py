@@ -259,6 +259,9 @@ def test_without_llvmlite_numpy_does_the_same(tmp_path: Path) -> None:
 def test_without_numpy_the_error_names_the_extra(tmp_path: Path) -> None:
     code = WITHOUT.format(module="numpy") + (
         "import autograd\n"
+        "from autograd import *\n"
+        "import inspect\n"
+        "assert 'jit' not in dict(inspect.getmembers(autograd))\n"
         "x = autograd.Value(2.0); (x * x).backward(); assert x.grad == 4.0\n"
         "for _ in range(2):\n"
         "    try:\n"
@@ -354,6 +357,33 @@ def test_many_parameters_and_their_derivatives_are_all_there() -> None:
                 value, gradient = f.value_and_grad(x, params=params)
                 assert gradient.tolist() == slopes.tolist()
                 assert value == slopes @ (np.arange(count) if params is None else params)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_parameters_in_any_order_and_in_several_places_are_read_directly(dtype: str) -> None:
+    """A layer, its weights shared and shuffled, and then what else uses them, and others, backwards."""
+    ws = [Value(0.1 * k) for k in range(30)]
+
+    def f(x: Any) -> Any:
+        order = [*range(3, 14), *range(19, 16, -1), 20, 3]
+        hidden = [autograd.dot([ws[k] for k in places], x) for places in (order, order[::-1], range(16))]
+        return autograd.sum([*hidden, *[w.tanh() * x[k % 16] for k, w in enumerate(ws[::-1])]])
+
+    program = jit(f, dtype=dtype)
+    x = numbers(dtype, 1, 16)
+    program.value_and_grad(x)
+    direct = program._current.direct
+    assert direct is not None
+    params = np.linspace(-1.0, 1.0, len(ws))
+    found = [direct((x,), "mean", given) for given in (None, params)]
+    for (value, gradient), numbers_of_leaves in zip(found, ([w.data for w in program.parameters], params), strict=True):
+        for w, number in zip(program.parameters, numbers_of_leaves, strict=True):
+            w.data, w.grad = float(number), 0.0
+        loss = f(x[0].tolist())
+        loss.backward()
+        unit = 1e-13 if dtype == "float64" else 1e-5
+        expected = loss.data, *[w.grad for w in program.parameters]
+        assert (value, *gradient) == pytest.approx(expected, rel=unit, abs=unit)
 
 
 def test_a_gradient_is_an_array_of_its_own(weighted: Weighted) -> None:
@@ -455,7 +485,8 @@ def test_the_kernel_takes_no_samples_too() -> None:
     f.value_and_grad([1.0])
     scratch = native.Scratch(f._current.evaluator("gradient").tables, np.dtype("float64"))
     gradient = np.ones(1)
-    scratch.fields[native._PLACE["scaled"]] = native.address(gradient)
+    for name in ("parameters", "scaled"):
+        scratch.fields[native._PLACE[name]] = native.address(gradient)
     assert native.function(False)(scratch.fields) == 0.0
     assert gradient.tolist() == [0.0]
 

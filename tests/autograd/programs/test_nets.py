@@ -300,6 +300,20 @@ def test_softmax_written_as_a_quotient() -> None:
     agrees(loss, rows_of(9, 2), np.eye(3)[np.arange(9) % 3], parameters=flat(w))
 
 
+def test_numbers_share_a_group_where_no_derivative_is_asked_for() -> None:
+    """Where one is, a number may make it simpler: that of x**7 has nothing to choose."""
+    ws = values(Random(5), 10)
+
+    def chosen(x: Any, t: Any) -> Any:
+        return autograd.sum([w * autograd.greater(t, k) * autograd.greater(k + 2, t) for k, w in enumerate(ws)]) * x
+
+    program = agrees(chosen, rows_of(9), np.arange(9.0), parameters=ws)
+    assert [line.split()[1:3] for line in str(program).splitlines() if "greater" in line] == [["greater", "20"]]
+    powers = jit(lambda x: autograd.sum([(w * x) ** (k + 4) for k, w in enumerate(ws)])).trace(0.0)
+    powers.value_and_grad([0.5])
+    assert "where" not in str(powers)
+
+
 def test_constant_unused_and_repeated_inputs() -> None:
     w = values(Random(11), 3)
     agrees(lambda x, unused: autograd.dot(w, [x[0], 1.0, x[0]]) ** 2, rows_of(9, 2), rows_of(9, 4), parameters=w)

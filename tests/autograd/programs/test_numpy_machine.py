@@ -114,6 +114,33 @@ def test_one_block_after_another(machine: str, monkeypatch: pytest.MonkeyPatch) 
     assert (value, *gradient) == pytest.approx((whole[0], *whole[1]), rel=1e-13)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("batch", [1, 9])
+def test_groups_of_any_number_of_rows(batch: int, dtype: str) -> None:
+    """A vector may go over rows, the last of which are as many as there are lanes or fewer."""
+    unit = 1e-14 if dtype == "float64" else 1e-6
+    for count in (1, 2, 7, 8, 9, 15, 16, 17, 33):
+        x = np.random.default_rng(count).normal(size=(batch, count)).astype(dtype)
+        f = jit(lambda x: [*[v.tanh() + 1 for v in x], *[autograd.where(v, v.exp(), x[0]) for v in x]], dtype=dtype)
+        expected = np.concatenate([np.tanh(x) + 1, np.exp(x)], axis=1)
+        assert f.map(x) == pytest.approx(expected, rel=unit, abs=unit)
+
+
+@pytest.mark.parametrize("batch", [1, 9, 100])
+def test_sums_of_any_number_of_terms(batch: int) -> None:
+    """Of one kind, in any order, some as long as others."""
+    x = np.random.default_rng(batch).normal(size=(batch, 6))
+    lengths = [3, 1, 2, 6, 1, 2, 2, 5, 1, 4, 3]
+    kinds = {
+        "sum": (lambda x, k: x[k], x),
+        "products": (lambda x, k: x[k] * x[k - 1], x * np.roll(x, 1, axis=1)),
+        "weighted": (lambda x, k: (k + 2) * x[k] * x[k - 1], np.arange(2, 8) * x * np.roll(x, 1, axis=1)),
+    }
+    for term, terms in kinds.values():
+        f = jit(lambda x, term=term: [autograd.sum([term(x, k) for k in range(n)]) for n in lengths])
+        assert f.map(x) == pytest.approx(np.stack([terms[:, :n].sum(axis=1) for n in lengths], axis=1), rel=1e-12)
+
+
 def test_only_rows_of_the_table_are_numpys() -> None:
     assert vectorized(OPS["exp"]) is np.exp
 
@@ -138,3 +165,9 @@ def test_an_operation_of_ones_own_gets_floats_and_keeps_the_element_type() -> No
         found = jit(lambda x: mine(x, 2.0), dtype=dtype).map([1.0, 2.0])
         assert (found.dtype, found.tolist()) == (dtype, [2.0, 4.0])
     assert types == {(float, float)}
+
+
+def test_more_operands_than_a_function_of_numpy_takes() -> None:
+    w = [Value(k / 100) for k in range(100)]
+    program = jit(lambda x: autograd.logsumexp([v * x for v in w]))
+    assert program.map([1.0, 2.0]) == pytest.approx([autograd.logsumexp([v.data * x for v in w]) for x in (1, 2)])

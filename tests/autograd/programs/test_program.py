@@ -18,7 +18,7 @@ import pytest
 from scipy.optimize import minimize
 
 import autograd
-from autograd import OPS, Op, StaleGraphError, Value, custom, jit, no_grad, register
+from autograd import OPS, Op, StaleGraphError, TraceError, Value, custom, jit, no_grad, register
 from autograd.programs import Program, compilation
 from autograd.programs.numpy_machine import NumpyMachine
 
@@ -302,6 +302,70 @@ def test_higher_derivatives_are_those_of_the_function() -> None:
         assert autograd.gradients(slope, w) == pytest.approx(by_hand)
 
 
+# How rows may depend on each other and on the parameter w: of each, the sum of w**2 x**3 over the rows.
+ENTANGLED: dict[str, Callable[[Value, Value], list[Any]]] = {
+    "a Value twice": lambda x, w: [x, x],
+    "one that depends on another": lambda x, w: [x, x * x],
+    "the parameter": lambda x, w: [w, x],
+    "what depends on the parameter": lambda x, w: [x * w, 2.0, w],
+    "a constant": lambda x, w: [x, Value(3.0, kind="constant")],
+}
+
+
+@pytest.mark.parametrize("name", ENTANGLED)
+def test_higher_derivatives_count_each_way_once(name: str) -> None:
+    w, x = Value(0.7), Value(1.3)
+
+    def f(x: Any) -> Any:
+        return w * w * x**3
+
+    program = jit(f)
+    found = []
+    for total in (program.sum(ENTANGLED[name](x, w)), autograd.sum([f(row) for row in ENTANGLED[name](x, w)])):
+        first = autograd.gradients(total, [x, w], create_graph=True)
+        second = [autograd.gradients(d, [x, w]) for d in first]
+        found.append([d.data for d in first] + [*second[0], *second[1]])
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
+def test_a_mean_in_a_pickled_graph(line: Line) -> None:
+    total = 2.0 * line.program.mean(X, T)
+    for again, w in (pickle.loads(pickle.dumps((total, line.w))), copy.deepcopy((total, line.w))):
+        assert again.data == total.data
+        again.backward()
+        assert w.grad == pytest.approx(2 * line.derivatives(X, T)[0] / 3)
+
+
+def test_what_changes_nothing_makes_no_second_owner_of_a_sum(line: Line) -> None:
+    """A sum times 1 was the same sum, which the next operation then took over while others still read it."""
+    w, b, x, t = line.w, line.b, 3.0, 4.0
+    for same in (
+        lambda q: q * 1.0,
+        lambda q: 1 * q,
+        lambda q: q**1,
+        lambda q: q / 1.0,
+        lambda q: autograd.sum([q]),
+        lambda q: autograd.dot([1.0], [q]),
+        lambda q: q + 0.0,
+    ):
+
+        def f(x: Any, t: Any, same: Any = same) -> Any:
+            q = same(w * x + b)
+            return (q - t) * q
+
+        program = jit(lambda x, t, f=f: f(x, t))
+        assert program(x, t) == f(Value(x), Value(t)).data
+        slope = 2 * (w.data * x + b.data) - t
+        assert program.value_and_grad([x], [t])[1].tolist() == [slope * x, slope]
+
+
+def test_constants_do_not_leave_the_range_of_floats_before_the_numbers_do() -> None:
+    assert jit(lambda x: (x * 1e-200) * 1e-200)(1e300) == pytest.approx(1e-100)
+    assert jit(lambda x: (x * 1e200) * 1e200 * 1e-200)(0.0) == 0.0
+    assert jit(lambda x: (x * 1e200) * (x * 1e200))(0.0) == 0.0
+    assert jit(lambda x: (x - 1) * inf)(2.0) == inf
+
+
 def test_a_program_from_elsewhere_has_first_derivatives_only(line: Line) -> None:
     program, w, b = pickle.loads(pickle.dumps((line.program.trace(0.0, 0.0), line.w, line.b)))
     loss = program.mean(X, T)
@@ -526,6 +590,9 @@ def test_functions_that_do_not_do_the_same_each_time(line: Line) -> None:
     line.w.data = 7.0
     assert line.program.traces_alike()
     assert jit(lambda x: [line.w * x, line.b * x][0]).trace(0.0).traces_alike()  # whatever it leaves unused
+    for f in (lambda x: line.w.data * line.w * x, lambda x: x * line.w if line.w.data > 1 else -x):
+        assert not jit(f).trace(0.0).traces_alike()
+    assert line.w.data == 7.0
     assert not jit(lambda x: x * next(numbers)).trace(0.0).traces_alike()
     leaves = [Value(1.0), Value(1.0), Value(1.0)]
     assert not jit(lambda x: x * leaves.pop()).trace(0.0).traces_alike()
@@ -993,3 +1060,14 @@ def test_what_is_refused(what: str, line: Line) -> None:
     assert re.search(text, str(raised.value), re.DOTALL), raised.value
     assert line.program(1.0, 3.5) == 0.25  # and afterwards all is as it was
     assert line.program.value(X, T, reduce="sum") == 1.25
+
+
+def test_partials_that_cannot_be_traced_are_named() -> None:
+    bent = Op("bent", lambda x: max(x, 0.0), (lambda out, x: 1.0 if x > 0 else 0.0,))
+    curved = Op("curved", math.sin, (lambda out, x: math.cos(x),))
+    w = Value(1.0)
+    for op in (bent, curved):
+        program = jit(lambda x, op=op: op(w * x))
+        assert program(2.0) == op.evaluate(2.0)
+        with pytest.raises(TraceError, match=rf"the partials of <Op {op.name}\(x\)> fail under jit, .* right: lambda"):
+            program.value_and_grad([2.0])

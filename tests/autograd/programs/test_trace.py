@@ -49,6 +49,22 @@ def compares_from_the_right(x: Any) -> Any:
     return 1.0 if 0 < x else x  # refused  # noqa: SIM300
 
 
+def compares_with_a_number(x: Any) -> Any:
+    return 1.0 if x == 0 else x  # refused
+
+
+def compares_with_what_it_is_not(x: Any) -> Any:
+    return 1.0 if x != 0 else x  # refused
+
+
+def looks_among_numbers(x: Any) -> Any:
+    return x if x in (1, 2) else 0.0  # refused
+
+
+def compares_two(x: Any) -> Any:
+    return 1.0 if x == x + 1 else x  # refused
+
+
 def takes_the_largest(x: Any) -> Any:
     return max(x, 0.0)  # refused
 
@@ -124,6 +140,7 @@ def hooks_on(x: Any) -> Any:
     return x
 
 
+EQUAL = r"right: autograd.where\(autograd.sign\(x\), b, a\)"
 CHOOSES = r"right: autograd.where\(autograd.greater\(x, 0\), a, b\), or autograd.maximum\(x, y\)"
 REFUSED: dict[Callable[[Any], Any], str] = {
     compares_less: "was compared .* Wrong: a if x < 0 else b; " + CHOOSES,
@@ -131,6 +148,10 @@ REFUSED: dict[Callable[[Any], Any], str] = {
     compares_greater: "was compared .* Wrong: a if x > 0 else b; " + CHOOSES,
     compares_greater_or_equal: "was compared .* Wrong: a if x >= 0 else b; " + CHOOSES,
     compares_from_the_right: "was compared .* " + CHOOSES,
+    compares_with_a_number: "was compared .* Wrong: a if x == 0 else b; " + EQUAL,
+    compares_with_what_it_is_not: "was compared .* " + EQUAL,
+    looks_among_numbers: "was compared .* " + EQUAL,
+    compares_two: "was compared .* of nodes: x is y",
     takes_the_largest: "was compared .* " + CHOOSES,
     sorts: "was compared .* " + CHOOSES,
     asks_for_the_truth: "truth of a traced Value .* Wrong: a if x else b; " + CHOOSES,
@@ -259,13 +280,36 @@ def test_what_a_traced_value_looks_like() -> None:
     assert seen == ["Traced(x)", "Traced(ys[0][1])", "Traced(mul)", "Traced(mul)"]
 
 
-def test_equality_and_hash_are_those_of_objects() -> None:
+def test_traced_values_are_themselves() -> None:
     def f(x: Any) -> Any:
         assert x == x
-        assert x + 0.0 != x + 0.0
+        assert (x != x) is False
+        assert [x, x + 1].index(x) == 0
         return {x: x}[x]
 
     assert jit(f)(2.0) == 2.0
+
+
+def test_a_traced_value_that_was_kept_is_no_number() -> None:
+    kept: list[Any] = []
+
+    def f(x: Any) -> Any:
+        kept.extend([x, x * 2])
+        return kept[-1]
+
+    assert jit(f)(3.0) == 6.0
+    assert [math.isnan((v + 1).data) for v in kept] == [True, True]
+
+
+def test_a_detached_parameter_is_read_at_each_call() -> None:
+    w = Value(2.0)
+    for f in (lambda x: w.detach() * x * w, lambda x: autograd.stop_gradient([w])[0] * x * w):
+        program = jit(f)
+        w.data = 2.0
+        assert program(3.0) == 12.0
+        w.data = 5.0
+        assert program(3.0) == 75.0
+        assert program.value_and_grad([3.0])[1].tolist() == [15.0]
 
 
 def test_modes_around_a_trace_do_not_change_it() -> None:
