@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from math import inf, nan, prod
 from time import perf_counter
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
@@ -25,14 +26,18 @@ Shape = tuple[Any, ...]  # whole numbers, or where the parts differ the shape of
 
 
 def machine(dtype: Any) -> Any:
-    """What runs tables: the kernel or, where there is no llvmlite, NumPy."""
-    if find_spec("llvmlite") is None:
-        from .numpy_machine import NumpyMachine
+    """What runs tables: the kernel or, where there is no llvmlite that works, NumPy."""
+    if find_spec("llvmlite") is not None:
+        try:
+            from .native import Native
+        except (ImportError, OSError) as error:  # of a shared library
+            fix = "right: python -m pip install --force-reinstall 'chainrule[jit]'"
+            warn(f"programs run in NumPy, for llvmlite is there and cannot be imported: {error}; {fix}", stacklevel=2)
+        else:
+            return Native(dtype)
+    from .numpy_machine import NumpyMachine
 
-        return NumpyMachine(dtype)
-    from .native import Native
-
-    return Native(dtype)
+    return NumpyMachine(dtype)
 
 
 class Evaluator:

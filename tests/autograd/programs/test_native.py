@@ -4,6 +4,7 @@ arrays that the kernel reads itself."""
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -254,6 +255,16 @@ def test_without_llvmlite_numpy_does_the_same(tmp_path: Path) -> None:
     assert float(number) == pytest.approx(value, rel=1e-14)
     assert float(gradient) == pytest.approx(slope[0], rel=1e-14)
     assert not [*tmp_path.iterdir()]
+
+
+def test_with_a_broken_llvmlite_numpy_does_the_same_and_a_warning_says_so(tmp_path: Path) -> None:
+    (tmp_path / "llvmlite").mkdir()
+    (tmp_path / "llvmlite" / "__init__.py").write_text("raise OSError('libllvmlite.so: cannot open')")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + RUN.partition("from autograd.programs")[0]
+    done = process(code + "print(found[0])\n", tmp_path / "cache")
+    number, warning = done.communicate(timeout=60)
+    assert float(number) == pytest.approx(result()[0], rel=1e-14)
+    assert re.search("programs run in NumPy, for llvmlite .* cannot open; right: python -m pip install", warning)
 
 
 def test_without_numpy_the_error_names_the_extra(tmp_path: Path) -> None:
