@@ -246,8 +246,9 @@ def function(single: bool) -> Any:
         start = perf_counter()
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
+        # opt=2 takes longer to build what is as fast.
         machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2
+            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=1
         )
         path = cached(single, machine)
         code = _read(path)
