@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from strategies import Program, arity, flat, ordinary_points, programs
 
 import autograd
@@ -128,6 +128,8 @@ def test_a_second_derivative_off_by_one_part_in_2000_is_caught(op: Op, slot: int
         found[by] = off(found[by])
         return found
 
+    second = flat(grad(slope, argnums=tuple(range(len(operands))))(*operands)[by])
+    assume(second == 0 or abs(second) > 1e-9)  # of a 0 that is but rounded to, a part is nothing to be caught
     wrong = Op("slope", lambda *xs: flat(slope(*xs)), gather=lambda values: tuple(values), gradient=slopes_of_slope)
     f = applied(twin(op, slot, lambda d, out, xs: wrong(list(xs))))
     check_gradients(f, *operands, order=1)
