@@ -75,57 +75,43 @@ class Kernel:
     # Loops, loads and stores
 
     @contextmanager
-    def loop(self, start: Any, stop: Any, step: Any = 1) -> Iterator[Any]:
-        """The body of `for i in range(start, stop, step)`."""
+    def _while(self, start: Any, stop: Any, starts: Sequence[Any] = ()) -> Iterator[tuple[Any, list[Any], list[Any]]]:
+        """The body of `while i < stop`, with i, the values and a list that gets what all these are after the body."""
         b = self.b
         head, body, end = (b.append_basic_block(name) for name in ("head", "body", "end"))
         before = b.block
         b.branch(head)
         b.position_at_end(head)
-        i = b.phi(I64)
-        i.add_incoming(start, before)
+        starts = [start, *starts]
+        i, *values = phis = [b.phi(x.type) for x in starts]
+        for phi, x in zip(phis, starts, strict=True):
+            phi.add_incoming(x, before)
         b.cbranch(b.icmp_signed("<", i, stop), body, end)
         b.position_at_end(body)
-        yield i
-        i.add_incoming(b.add(i, _i64(step) if isinstance(step, int) else step), b.block)
+        after: list[Any] = []
+        yield i, values, after
+        for phi, x in zip(phis, after, strict=True):
+            phi.add_incoming(x, b.block)
         b.branch(head)
         b.position_at_end(end)
+
+    @contextmanager
+    def loop(self, start: Any, stop: Any, step: Any = 1) -> Iterator[Any]:
+        """The body of `for i in range(start, stop, step)`."""
+        with self._while(start, stop) as (i, _, after):
+            yield i
+            after.append(self.b.add(i, _i64(step) if isinstance(step, int) else step))
 
     def following(self, start: Any, stop: Any, body: Callable[[Any], Any]) -> None:
         """The body of `i = start; while i < stop: i = body(i)`."""
-        b = self.b
-        head, inside, end = (b.append_basic_block(name) for name in ("head", "body", "end"))
-        before = b.block
-        b.branch(head)
-        b.position_at_end(head)
-        i = b.phi(I64)
-        i.add_incoming(start, before)
-        b.cbranch(b.icmp_signed("<", i, stop), inside, end)
-        b.position_at_end(inside)
-        i.add_incoming(body(i), b.block)
-        b.branch(head)
-        b.position_at_end(end)
+        with self._while(start, stop) as (i, _, after):
+            after.append(body(i))
 
     def folded(self, stop: Any, starts: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
         """What `for i in range(stop): values = body(i, values)` leaves of the values, which stay in registers."""
-        b = self.b
-        head, inside, end = (b.append_basic_block(name) for name in ("head", "body", "end"))
-        before = b.block
-        b.branch(head)
-        b.position_at_end(head)
-        i = b.phi(I64)
-        i.add_incoming(_i64(0), before)
-        values = [b.phi(x.type) for x in starts]
-        for value, start in zip(values, starts, strict=True):
-            value.add_incoming(start, before)
-        b.cbranch(b.icmp_signed("<", i, stop), inside, end)
-        b.position_at_end(inside)
-        found = body(i, values)
-        i.add_incoming(b.add(i, _i64(1)), b.block)
-        for value, new in zip(values, found, strict=True):
-            value.add_incoming(new, b.block)
-        b.branch(head)
-        b.position_at_end(end)
+        with self._while(_i64(0), stop, starts) as (i, values, after):
+            found = body(i, values)
+            after += [self.b.add(i, _i64(1)), *found]
         return values
 
     def word(self, at: Any) -> Any:
