@@ -5,7 +5,9 @@ of a block; it is used again once no later group asks for its wire. What is the 
 constants) stands in one vector of numbers, of which a program says where each comes from.
 """
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,16 @@ from autograd.value import BUILT_IN
 
 from .groups import ALGEBRA, ONE, Dense, Groups, Outer, Sums, Transposed
 
-# What the kernel has vector code for beside these is the rows of the table, by their names.
+# What the kernel has code for beside these is rows of the table, by their names: those for which elementary.py, or
+# kernel.py itself, has a function. It is looked for in their text, since they need llvmlite and tables do not.
 CONTROL = ("end", "load", "fill", "layer", "outer", "sum", "products", "weighted", "store", "call")
-ROWS: dict[str, Op] = {name: op for name, op in OPS.items() if name in BUILT_IN and not (op.variadic and op in ALGEBRA)}
+_TEXT = "\n".join(
+    [(Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("elementary.py", "kernel.py")]
+)
+_CODED = {*re.findall(r"^(?:def |    def _|(?=\w+ = ))(\w+)", _TEXT, re.MULTILINE)}
+ROWS: dict[str, Op] = {
+    name: op for name, op in OPS.items() if name in BUILT_IN and name in _CODED and not (op.variadic and op in ALGEBRA)
+}
 
 
 def vectorized(op: Op) -> bool:

@@ -257,6 +257,21 @@ def test_without_llvmlite_numpy_does_the_same(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_new_row_of_the_table_needs_no_vector_code(tmp_path: Path) -> None:
+    code = (
+        "import autograd\n"
+        "from autograd import OPS, Op, Value, value\n"
+        "new = Op('softsign', lambda x: x / (1 + abs(x)), (lambda out, x: 1 / (1 + autograd.abs(x)) ** 2,))\n"
+        "OPS['softsign'], value.BUILT_IN = new, value.BUILT_IN | {'softsign'}\n"
+        "w = Value(2.0)\n"
+        "found, slopes = autograd.jit(lambda x: new(w * x).exp()).value_and_grad([-1.0, 1.0], reduce='sum')\n"
+        "print(found, slopes[0])\n"
+    )
+    low, high = math.exp(-2 / 3), math.exp(2 / 3)
+    found = [float(x) for x in output(process(code, tmp_path)).split()]
+    assert found == pytest.approx([low + high, (high - low) / 9], rel=1e-14)
+
+
 def test_with_a_broken_llvmlite_numpy_does_the_same_and_a_warning_says_so(tmp_path: Path) -> None:
     (tmp_path / "llvmlite").mkdir()
     (tmp_path / "llvmlite" / "__init__.py").write_text("raise OSError('libllvmlite.so: cannot open')")
