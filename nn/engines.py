@@ -125,6 +125,27 @@ class Unsuited(Exception):
     """Why fit goes node by node."""
 
 
+class Programs:
+    """Of each sample's loss, and of its outputs: for one fit, and for the next if that has them do the same."""
+
+    def __init__(self) -> None:
+        from autograd import Program
+
+        self.model: Any = None
+        self.losses = Program(lambda x, t: self._loss(self.model(x), t))
+        self.outputs = Program(lambda x: self.model(x))
+
+    def do_as(self, model: Model, loss: Loss, example: Sequence[Any], outputs: bool) -> bool:
+        """Whether they do what these do, each time: they are traced if they were not yet, and then once more."""
+        self.model, self._loss = model, loss
+        programs = [self.losses.trace(*example), *([self.outputs.trace(example[0])] if outputs else [])]
+        trained = [tuple([p for p in x.leaves if p.kind != CONSTANT]) for x in programs]
+        return all([x.parameters == p and (not p or x.traces_alike()) for x, p in zip(programs, trained, strict=True)])
+
+
+_latest: list[Programs] = []  # those of the latest fit, or none
+
+
 class Compiled:
     """With programs, on one flat vector of numbers. Raises Unsuited where model and loss do not make a program.
 
@@ -139,20 +160,22 @@ class Compiled:
         try:
             import numpy as np
 
-            from autograd import Program, TraceError
+            from autograd import TraceError
         except ImportError:
             raise Unsuited from None
         self._np, self._eager, self._optimizer = np, Eager(model, loss, optimizer, samples, held_out), optimizer
         self._samples = self._arrays(samples)
         self._held_out = None if held_out is None else self._arrays(held_out)
-        self._loss = Program(lambda x, t: loss(model(x), t))
-        self._outputs = Program(lambda x: model(x)) if outputs else None
-        refused = ""
+        example, refused = [x[0] for x in self._samples], ""
         try:
             with unchanged(model, loss):
-                used = self._loss.trace(self._samples[0][0], self._samples[1][0]).parameters
-                if used and not self._loss.traces_alike():
-                    raise Unsuited("it does not do the same each time it is called")
+                programs = _latest.pop() if _latest else None
+                if programs is None or programs.model is not model or not programs.do_as(model, loss, example, outputs):
+                    programs = Programs()
+                    if not programs.do_as(model, loss, example, outputs):
+                        raise Unsuited("it does not do the same each time it is called")
+                self._loss, self._outputs = programs.losses, programs.outputs if outputs else None
+                used = self._loss.parameters
                 arranged = self._outputs is None or isinstance(self._outputs.map(self._samples[0][:1]), np.ndarray)
             if used:  # what has no derivative says so now
                 self._loss.value_and_grad(*[x[:1] for x in self._samples])
@@ -170,6 +193,7 @@ class Compiled:
         if not arranged:
             raise Unsuited("what the model returns, for the metric, is not put together as an array is")
         self._compare(losses)
+        _latest.append(programs)
         # The vector: what the loss uses, in its order; then what else the optimizer moves, or the outputs use.
         own = type(optimizer).__module__ == Optimizer.__module__
         own = own and not {"zero_grad", "step", "_moved"} & vars(optimizer).keys()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import autograd
+import autograd.programs.program as programs
 import nn.losses
 from autograd import Value, where
 from autograd.ops import Op
@@ -705,6 +706,63 @@ def test_an_interrupt_anywhere_leaves_a_whole_number_of_steps(start, callback):
         assert states.setdefault(found[1]["steps"], found) == found
         k += 16
     assert {*states} == {0, 1, 2, 3, 4} and len({repr(model) for model, _ in states.values()}) == 5
+
+
+CHANGES = {
+    "a number that the loss depends on": lambda model, by: by.update(scale=3.0),
+    "the loss": lambda model, by: by.update(loss=nn.losses.l1_loss),
+    "a parameter is frozen": lambda model, by: setattr(model.layers[0].neurons[0].w[0], "kind", "constant"),
+    "a parameter is another": lambda model, by: setattr(model.layers[0].neurons[0], "b", Value(0.5)),
+    "the activation": lambda model, by: setattr(model.layers[0].neurons[1], "activation", autograd.sin),
+    "an input that was random": lambda model, by: by.update(x=0.125),
+    "nothing but the parameters' numbers": lambda model, by: setattr(model.layers[0].neurons[0].w[0], "data", 0.5),
+}
+
+
+@pytest.mark.parametrize("metric", [None, accuracy])
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_programs_of_the_fit_before_serve_what_does_the_same(change, metric, monkeypatch):
+    made = []
+    compilation = programs.Compilation
+    monkeypatch.setattr(programs, "Compilation", lambda *given: made.append(1) or compilation(*given))
+    ends = []
+    for jit in (False, True):
+        by = {"scale": 2.0, "loss": mse_loss, "x": 0.25}
+        model = MLP(2, [3, 1], activation="tanh", seed=1)
+
+        class Shifted(Module):
+            def __init__(self, model=model):
+                self.model = model
+
+            def __call__(self, x, by=by):
+                return self.model([x[0], x[1] + by["x"]])
+
+        shifted, counts, losses = Shifted(), [], []
+        for _ in range(3):
+            optimizer = Adam(shifted.parameters(), lr=0.1)
+            history = fit(
+                shifted, X, REAL, loss=lambda o, t, by=by: by["scale"] * by["loss"](o, t),
+                optimizer=optimizer, epochs=3, metric=metric, jit=jit,
+            )  # fmt: skip
+            losses += history.loss
+            counts.append(len(made))
+            if len(counts) == 2:
+                CHANGES[change](model, by)
+        ends.append((losses, shifted.state_dict()))
+    first, again, changed = counts
+    # The metric has programs of its own, as has the loss.
+    assert first == again == (1 if metric is None else 2) and (changed > again) == ("numbers" not in change)
+    assert ends[1][0] == pytest.approx(ends[0][0], rel=1e-9)
+    assert ends[1][1] == pytest.approx(ends[0][1], rel=1e-9)
+
+
+def test_the_programs_of_the_fit_before_serve_its_model_only():
+    for seed in (1, 2, 1):
+        trained("mse_loss", "Adam", True, epochs=2)
+        one, other = (MLP(2, [3, 1], seed=seed) for _ in range(2))
+        fit(one, X, REAL, epochs=5)
+        fit(other, X, REAL, epochs=5)
+        assert one.state_dict() == other.state_dict() != MLP(2, [3, 1], seed=seed).state_dict()
 
 
 @pytest.mark.parametrize("jit", [False, True])
