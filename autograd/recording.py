@@ -150,7 +150,7 @@ def _mode(mode: Mode) -> Iterator[None]:
 
 def as_recorded(node: "Value") -> "Value":
     """A new node as this thread records it: a leaf under no_grad, looked at under detect_anomaly."""
-    mode = _current()
+    mode = modes.get(get_ident(), _AS_A_RULE)  # as _current() has it, for every node
     if mode.lines is not None and node.op is not None:
         mode.lines[node] = source_line()
         if mode.refuse and (isnan(node.data) or (isinf(node.data) and not any([isinf(p.data) for p in node.parents]))):

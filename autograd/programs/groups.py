@@ -1,6 +1,6 @@
 """A scalar program, grouped: what the same operation makes of many scalars at once is one group.
 
-A *wire* is one scalar of a sample, known by a number. A Bundle is some wires that are worked on alike: one of them
+A *wire* is one scalar of a sample, known by a number. A Bundle is some wires that are worked on alike: a single one
 where a traced graph is taken in, a whole group's where derivatives are. Sums of products are kept as terms for as
 long as they can be, so that however a weighted sum was written, it ends as one row of a group:
 
@@ -12,8 +12,8 @@ Groups are kept by level (operands are on lower ones): those of a level can run 
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from operator import or_
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from autograd import ops
@@ -23,7 +23,7 @@ from autograd.value import DETACH
 from .trace import TraceError
 
 Wires = tuple[int, ...]
-Term = tuple[float, Wires | None, Wires | None]  # coefficient * wires * wires; without wires a number
+Row = Sequence[tuple[float, int, int]]  # a sum of coefficient * wire * wire; ONE stands for what is not there
 
 ONE = 0  # the wire that is 1.0; with a bias it makes a column of a layer
 PARAMETER = -1  # the wire -1 - p stands for parameter p until a group is made of it
@@ -34,7 +34,7 @@ class Sums:
 
     def __init__(self, level: int, plain: bool) -> None:
         self.level, self.plain, self.out = level, plain, list[int]()
-        self.rows: list[Sequence[tuple[float, int, int]]] = []
+        self.rows: list[Row] = []
 
 
 class Dense:
@@ -71,13 +71,15 @@ class Apply:
 class Bundle:
     """Wires that are worked on alike, as an interpreter of the table: operators and rows make more of them.
 
+    terms  of its sum: those of a row or, with tuples of wires in place of wires, of as many rows at once
+    size   how many these are; 0 for a single row
     once   its terms can be taken over by what it becomes a part of, for nothing else asks for them
     """
 
     __slots__ = ("once", "program", "size", "terms")
 
-    def __init__(self, program: "Groups", size: int, terms: list[Term]) -> None:
-        self.program, self.size, self.terms, self.once = program, size, terms, False
+    def __init__(self, program: "Groups", terms: list[Any], size: int = 0) -> None:
+        self.program, self.terms, self.size, self.once = program, terms, size, False
 
     @staticmethod
     def apply_op(op: Op, operands: Sequence[Any]) -> Any:
@@ -89,41 +91,39 @@ class Bundle:
         program = next(x for x in operands if type(x) is Bundle).program
         return program.applied(op, operands)
 
-    def wires(self) -> Wires:
-        """Its wires, each one scalar; the sum is made a row if it was still terms."""
+    def factor(self) -> Any:
+        """Its wires, or its single wire, each one scalar; the sum is made a row if it was still terms."""
         self.once = False  # as wires, they can be asked for again
         terms = self.terms
-        if len(terms) != 1 or terms[0][0] != 1.0 or terms[0][2] is not None or terms[0][1] is None:
-            self.terms = terms = [(1.0, self.program.summed(terms, self.size), None)]
-        wires = terms[0][1]
-        assert wires is not None
-        if self.size == 1 and wires[0] < 0:
-            wires = (self.program.broadcast(wires[0]),)
-            self.terms = [(1.0, wires, None)]
-        return wires
+        c, found, other = terms[0]
+        if len(terms) > 1 or c != 1.0 or other != ONE:
+            found = self.program.sums(terms, self.size) if self.size else self.program.sum(terms)
+        elif self.size or found >= 0:
+            return found
+        else:
+            found = self.program.broadcast(found)
+        self.terms = [(1.0, found, ONE)]
+        return found
 
-
-def _factor(x: Bundle) -> tuple[float, Wires | None]:
-    """x as a coefficient and wires."""
-    if len(x.terms) != 1 or x.terms[0][2] is not None:
-        x.wires()
-    c, wires, _ = x.terms[0]
-    return c, wires
+    def wires(self) -> Wires:
+        """The same in a tuple, however many there are."""
+        found = self.factor()
+        return found if self.size else (found,)
 
 
 def _sum(x: Any, y: Any) -> Any:
     if type(x) is float:
         x, y = y, x
     if type(y) is float:
-        return Bundle(x.program, x.size, [*_taken(x), (y, None, None)])
+        return Bundle(x.program, [*_taken(x), (y, ONE, ONE)], x.size)
     if y.once and len(y.terms) > len(x.terms):
         x, y = y, x
     terms = _taken(x)
     terms += y.terms
-    return Bundle(x.program, x.size, terms)
+    return Bundle(x.program, terms, x.size)
 
 
-def _taken(x: Bundle) -> list[Term]:
+def _taken(x: Bundle) -> list[Any]:
     return x.terms if x.once else [*x.terms]
 
 
@@ -135,8 +135,8 @@ def _difference(x: Any, y: Any) -> Any:
 
 def _scaled(x: Bundle, factor: float) -> Bundle:
     if len(x.terms) > 4 or not all([_keeps_range(c * factor) for c, _, _ in x.terms]):
-        x.wires()
-    return Bundle(x.program, x.size, [(c * factor, a, b) for c, a, b in x.terms])
+        x.factor()
+    return Bundle(x.program, [(c * factor, a, b) for c, a, b in x.terms], x.size)
 
 
 def _keeps_range(coefficient: float) -> bool:
@@ -149,13 +149,21 @@ def _product(x: Any, y: Any) -> Any:
         return y if x == 1.0 else _scaled(y, x)
     if type(y) is float:
         return x if y == 1.0 else _scaled(x, y)
-    c, a = _factor(x)
-    d, b = _factor(y)
-    if not _keeps_range(c * d):
-        (c, a), (d, b) = (1.0, x.wires()), (1.0, y.wires())
-    if a is None:
-        return Bundle(x.program, x.size, [(c * d, b, None)])
-    return Bundle(x.program, x.size, [(c * d, a, b)])
+    return Bundle(x.program, [_term(x, y)], x.size)
+
+
+def _term(x: Bundle, y: Bundle) -> tuple[float, Any, Any]:
+    """The product of two bundles."""
+    (c, a), (d, b) = _scaled_factor(x), _scaled_factor(y)
+    if c * d != 1.0 and not _keeps_range(c * d):
+        c, a, d, b = 1.0, x.factor(), 1.0, y.factor()
+    return (c * d, b, ONE) if a == ONE else (c * d, a, b)
+
+
+def _scaled_factor(x: Bundle) -> tuple[float, Any]:
+    """x as a coefficient and wires, or ONE."""
+    c, a, other = x.terms[0]
+    return (c, a) if other == ONE and len(x.terms) == 1 else (1.0, x.factor())
 
 
 def _quotient(x: Any, y: Any) -> Any:
@@ -171,18 +179,29 @@ def _power(x: Any, y: Any) -> Any:
     return None
 
 
-def _products(xs: Sequence[Any]) -> list[Any]:
-    """Of the first half by the second."""
-    half = len(xs) // 2
-    pairs = zip(xs[:half], xs[half:], strict=True)
-    return [x * y if type(x) is type(y) is float else _product(x, y) for x, y in pairs]
+def _terms(x: Any) -> list[Any]:
+    return x.terms if type(x) is Bundle else [(x, ONE, ONE)]
 
 
-def _total(xs: Sequence[Any]) -> Bundle:
+def _total(*xs: Any) -> Bundle:
     """The sum of bundles and floats: all terms, put together once."""
     first = next(x for x in xs if type(x) is Bundle)
-    terms = [term for x in xs for term in (x.terms if type(x) is Bundle else [(x, None, None)])]
-    return Bundle(first.program, first.size, terms)
+    return Bundle(first.program, [term for x in xs for term in _terms(x)], first.size)
+
+
+def _dot(xs: Sequence[Any], *more: Any) -> Bundle:
+    """The sum of the products of the first half by the second, and of more."""
+    first = next(x for x in (*xs, *more) if type(x) is Bundle)
+    half = len(xs) // 2
+    terms: list[Any] = []
+    for x, y in zip(xs[:half], xs[half:], strict=True):
+        if type(x) is Bundle and type(y) is Bundle:
+            terms.append(_term(x, y))
+        else:
+            terms += _terms(x * y if type(x) is type(y) else _product(x, y))
+    for x in more:
+        terms += _terms(x)
+    return Bundle(first.program, terms, first.size)
 
 
 def _detached(x: Bundle) -> Bundle:
@@ -191,7 +210,7 @@ def _detached(x: Bundle) -> Bundle:
     copies = tuple([program.row([(1.0, wire, ONE)]) for wire in x.wires()])
     for wire in copies:
         program.active[wire] = False
-    return Bundle(program, x.size, [(1.0, copies, None)])
+    return Bundle(program, [(1.0, copies if x.size else copies[0], ONE)], x.size)
 
 
 # What is linear algebra rather than an operation of its own; None where it is one after all.
@@ -203,9 +222,9 @@ ALGEBRA: dict[Op, Any] = {
     ops.neg: lambda x: _scaled(x, -1.0),
     ops.pow: _power,
     DETACH: _detached,
-    ops.sum: lambda *xs: _total(xs),
-    ops.dot: lambda *xs: _total(_products(xs)),
-    ops.affine: lambda *xs: _total([*_products(xs[:-1]), xs[-1]]),
+    ops.sum: _total,
+    ops.dot: lambda *xs: _dot(xs),
+    ops.affine: lambda *xs: _dot(xs[:-1], xs[-1]),
 }
 
 
@@ -221,7 +240,7 @@ class Groups:
         self.constants: dict[float | str, int] = {1.0: ONE}
         self.broadcasts: dict[int, int] = {}  # parameter -> its wire
         self.groups: dict[Any, Any] = {}
-        self.found: dict[Any, Any] = {}  # what was applied already
+        self.found: dict[Any, Any] = {}  # of what was applied already, the wires
         self.floor = 1  # the lowest level of new groups
         self.effects: list[Outer] = []
 
@@ -231,10 +250,13 @@ class Groups:
         return len(self.level) - 1
 
     def input(self, active: bool) -> Bundle:
-        return Bundle(self, 1, [(1.0, (self.wire(0, active),), None)])
+        return Bundle(self, [(1.0, self.wire(0, active), ONE)])
+
+    def bundle(self, wires: Wires) -> Bundle:
+        return Bundle(self, [(1.0, *wires, ONE)]) if len(wires) == 1 else Bundle(self, [(1.0, wires, ONE)], len(wires))
 
     def parameter(self, p: int) -> Bundle:
-        return Bundle(self, 1, [(1.0, (-1 - p,), None)])
+        return Bundle(self, [(1.0, -1 - p, ONE)])
 
     def broadcast(self, wire: int) -> int:
         """The wire that holds a parameter for every sample; one that is no parameter, itself."""
@@ -251,14 +273,12 @@ class Groups:
             self.constants[key] = self.wire(0, False)
         return self.constants[key]
 
-    def wires_of(self, x: Any) -> Wires:
-        return x.wires() if type(x) is Bundle else (self.constant(x),)
+    def wire_of(self, x: Any) -> int:
+        return x.wires()[0] if type(x) is Bundle else self.constant(x)
 
     # Rows of groups
 
-    def summed(self, terms: list[Term], size: int) -> Wires:
-        if size == 1:
-            return (self.sum([(c, a[0] if a else ONE, b[0] if b else ONE) for c, a, b in terms]),)
+    def sums(self, terms: list[Any], size: int) -> Wires:
         ones = (ONE,) * size
         columns = [[(c, i, j) for i, j in zip(a or ones, b or ones, strict=True)] for c, a, b in terms]
         return tuple([self.row(row) for row in zip(*columns, strict=True)])
@@ -309,10 +329,10 @@ class Groups:
                 below = level[b]
             if c != 1.0:
                 plain = False
-            if active[a] or active[b]:
-                asked = True
+            if not asked:
+                asked = active[a] or active[b]
         height = below + 1
-        key = (Sums, height, plain)
+        key = height if plain else -height
         group = self.groups.get(key)
         if group is None:
             group = self.groups[key] = Sums(height, plain)
@@ -325,64 +345,96 @@ class Groups:
 
     def dense(self, pairs: list[tuple[int, int]]) -> int | None:
         """The wire of a sum of (wire, parameter) products; the parameters that stand alone are a last column."""
-        bias = [b for a, b in pairs if a == ONE]
-        if len(bias) > 1 or len(pairs) - len(bias) < 2:
+        ordered = sorted(pairs)
+        alone = ordered[0][0] == ONE  # it is the lowest wire
+        if len(pairs) - alone < 2 or ordered[alone][0] == ONE:
             return None
-        if bias:
-            pairs = [pair for pair in pairs if pair[0] != ONE]
-        pairs.sort()
-        xs = tuple([a for a, _ in pairs] + ([ONE] if bias else []))
+        if alone:
+            ordered.append(ordered.pop(0))
+        xs, parameters = zip(*ordered, strict=True)
         group = self.groups.get((Dense, xs))
         if group is None:
             height = max(self.floor, 1 + max([self.level[x] for x in xs]))
             group = self.groups[Dense, xs] = Dense(height, xs)
-        group.parameters.append([-1 - b for _, b in pairs] + [-1 - b for b in bias])
+        group.parameters.append([-1 - b for b in parameters])
         wire = self.wire(group.level, True)
         group.out.append(wire)
         return wire
 
     def applied(self, op: Op, operands: Sequence[Any]) -> Bundle:
         """A row of the table applied to bundles and floats."""
-        columns: list[Any] = [x.wires() if type(x) is Bundle else x for x in operands]
-        names = [x if type(x) is tuple or x else repr(x) for x in columns]  # 0.0 and -0.0 are equal, and not the same
-        same = (op, *names)
-        found = self.found.get(same)
-        if found is not None:
-            return found  # type: ignore[no-any-return]
-        level, active = self.level, self.active
-        below, size, flags, alike = self.floor - 1, 1, list[bool](), list[Any]()
-        for x in names:
-            if type(x) is tuple:
-                below, size = max(below, *[level[w] for w in x]), len(x)
-                asked = [active[w] for w in x]
-                flags = [*map(or_, flags, asked)] if flags else asked
-                alike.append(None)
+        size, columns = 0, list[Any]()
+        for x in operands:
+            if type(x) is Bundle:
+                size = x.size
+                columns.append(x.factor())
             else:
-                alike.append(x)
-        if not any(flags):  # nobody asks for partials, which a float may make simpler: others can be in the same group
-            columns = [x if type(x) is tuple else (self.constant(x),) * size for x in columns]
-            alike = [None] * len(columns)
-        height = below + 1
-        key = (height, op, *alike)
-        group = self.groups.get(key)
-        if group is None:
-            group = self.groups[key] = Apply(height, op, columns)
-            for x in columns:
-                if type(x) is float:
-                    self.constant(x)  # so that it has a wire
-        start = len(level)
+                columns.append(x)
+        fixed = float in map(type, columns)
+        names = [repr(x) if type(x) is float else x for x in columns] if fixed else columns  # 2.0 equals the wire 2
+        same = (op, *names)
+        out = self.found.get(same)
+        if out is None:
+            out = self.found[same] = self.rows(op, columns, fixed) if size else self.single(op, columns, fixed)
+        return Bundle(self, [(1.0, out, ONE)], size)
+
+    def single(self, op: Op, operands: list[Any], fixed: bool) -> int:
+        """The wire of one row, applied to wires and, if some are fixed, floats."""
+        level, active = self.level, self.active
+        below, asked = self.floor - 1, False
+        for x in operands:
+            if type(x) is int:
+                if level[x] > below:
+                    below = level[x]
+                if active[x]:
+                    asked = True
+        if fixed and not asked:
+            operands = [x if type(x) is int else self.constant(x) for x in operands]
+        group = self.apply(below + 1, op, operands, fixed and asked)
+        for column, x in zip(group.operands, operands, strict=True):
+            if type(x) is int:
+                column.append(x)
+        wire = len(level)
+        level.append(below + 1)
+        active.append(asked)
+        group.out.append(wire)
+        return wire
+
+    def rows(self, op: Op, columns: list[Any], fixed: bool) -> Wires:
+        """The same of as many rows as wires are in each column."""
+        level, active = self.level, self.active
+        tuples = [x for x in columns if type(x) is tuple]
+        below = max([self.floor - 1, *[level[w] for x in tuples for w in x]])
+        flags = [*map(any, zip(*[[active[w] for w in x] for x in tuples], strict=True))]
+        asked = True in flags
+        if fixed and not asked:
+            columns = [x if type(x) is tuple else (self.constant(x),) * len(flags) for x in columns]
+        group = self.apply(below + 1, op, columns, fixed and asked)
         for column, x in zip(group.operands, columns, strict=True):
             if type(x) is tuple:
                 column += x
-        level += [height] * size
+        out = tuple(range(len(level), len(level) + len(flags)))
+        level += [below + 1] * len(flags)
         active += flags
-        out = tuple(range(start, start + size))
-        group.out.extend(out)
-        made = self.found[same] = Bundle(self, size, [(1.0, out, None)])
-        return made
+        group.out += out
+        return out
+
+    def apply(self, level: int, op: Op, operands: list[Any], fixed: bool) -> Apply:
+        """The group for rows of such operands. If nobody asks for partials, which a float may make simpler, none of
+        them is fixed, so that more rows are in the same."""
+        key: Any = (level, op)
+        if fixed:
+            key = (level, op, *[repr(x) if type(x) is float else None for x in operands])
+        group: Apply | None = self.groups.get(key)
+        if group is None:
+            group = self.groups[key] = Apply(level, op, operands)
+            for x in operands:
+                if type(x) is float:
+                    self.constant(x)  # so that it has a wire
+        return group
 
     def in_order(self) -> list[Any]:
-        return sorted([*self.groups.values(), *self.effects], key=lambda group: group.level)
+        return sorted([*self.groups.values(), *self.effects], key=attrgetter("level"))
 
 
 class Adjoint:
@@ -412,29 +464,23 @@ class Adjoint:
 
     def add(self, wire: int, term: tuple[float, int, int]) -> None:
         if self.program.active[wire]:
-            terms = self.cotangents.get(wire)
-            if terms is None:
-                self.cotangents[wire] = [term]
-            else:
-                terms.append(term)
+            self.cotangents.setdefault(wire, []).append(term)
 
     def pass_back(self, group: Any) -> None:
         gs = [self.cotangent(wire) for wire in group.out]
         if isinstance(group, Sums):
+            active, cotangents = self.program.active, self.cotangents
             for g, row in zip(gs, group.rows, strict=True):
                 if g is not None:
                     for c, a, b in row:
-                        if a != ONE:
-                            self.product(a, c, g, b)
-                        if b != ONE:
-                            self.product(b, c, g, a)
+                        if active[a]:
+                            cotangents.setdefault(a, []).append((c, g, b))
+                        if active[b]:
+                            cotangents.setdefault(b, []).append((c, g, a))
         elif isinstance(group, Dense):
             self.through_layer(group, gs)
         else:
             self.through_row(group, gs)
-
-    def product(self, wire: int, c: float, g: int, other: int) -> None:
-        self.add(wire, (c, g, other))
 
     def through_layer(self, group: Dense, gs: list[int | None]) -> None:
         program = self.program
@@ -444,7 +490,7 @@ class Adjoint:
         if any([program.active[x] for x in group.xs]):
             out = [program.wire(height, True) for _ in group.xs]
             transposed = Transposed(height, group, wires, out)
-            program.groups[id(transposed)] = transposed
+            program.groups[transposed] = transposed
             for x, wire in zip(group.xs, out, strict=True):
                 self.add(x, (1.0, wire, ONE))
 
@@ -454,23 +500,15 @@ class Adjoint:
         if not chosen:
             return
         columns: list[Any] = [x if type(x) is float else tuple([x[i] for i in chosen]) for x in group.operands]
-        size = len(chosen)
-
-        def bundle(wires: Iterable[int]) -> Bundle:
-            return Bundle(program, size, [(1.0, tuple(wires), None)])
-
-        out = bundle([group.out[i] for i in chosen])
-        operands = [x if type(x) is float else bundle(x) for x in columns]  # a float is the same for all
+        out = program.bundle(tuple([group.out[i] for i in chosen]))
+        operands = [x if type(x) is float else program.bundle(x) for x in columns]  # a float is the same for all
         wanted = [type(x) is not float and any([program.active[w] for w in x]) for x in columns]
         partials = self.partials(group.op, out, operands, wanted)
         for x, partial in zip(columns, partials, strict=True):
             if partial is None:
                 continue
-            if type(partial) is not Bundle:
-                c, ds = float(partial), (ONE,) * size
-            else:
-                c, found = _factor(partial)
-                ds = found or (ONE,) * size
+            c, found = _scaled_factor(partial) if type(partial) is Bundle else (float(partial), ONE)
+            ds = found if type(found) is tuple else (found,) * len(chosen)
             for i, wire, d in zip(chosen, x, ds, strict=True):
                 self.add(wire, (c, gs[i], d))  # type: ignore[arg-type]
 
@@ -485,10 +523,8 @@ class Adjoint:
             ]
         except ArithmeticError:  # a plain float raised where IEEE 754 has a value
             program = self.program
-            columns = [
-                Bundle(program, out.size, [(1.0, (program.constant(x),) * out.size, None)]) if type(x) is float else x
-                for x in operands
-            ]
+            size = len(out.wires())
+            columns = [program.bundle((program.constant(x),) * size) if type(x) is float else x for x in operands]
             return self.partials(op, out, columns, wanted)
         except (TypeError, AttributeError) as error:
             raise TraceError(

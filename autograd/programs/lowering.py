@@ -4,7 +4,9 @@ What depends on parameters alone (an L2 penalty) is the same for every sample: a
 has its results as parameters more, the nodes *hoisted*.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from autograd.node import operands_of, walk
@@ -16,11 +18,9 @@ from .tables import vectorized
 
 Step = tuple[Value, Op, tuple[Any, ...]]  # a node, what made it, and of what
 
-_ALONE, _VARIES = object(), object()
-
 
 class Graph:
-    """What a traced graph was found to be made of, in one pass: what every program of it begins with.
+    """What a traced graph was found to be made of: what every program of it begins with.
 
     steps    its inner nodes without those that are numbers, each after its operands
     alone    those of them that depend on parameters alone
@@ -28,7 +28,7 @@ class Graph:
     hoisted  the nodes of `alone` that the others need, or that are outputs, in order of first use
     leaves   the parameters, in order of first use
     numbers  of the leaves that are literal, and of what is made of them alone
-    uses     how often a step is an operand; twice more if it is an output
+    uses     how often a node is an operand; twice more if it is an output
     work     how many operands those of `alone` read; an operation without vector code counts a thousandfold
     nodes    how many there are
     """
@@ -41,53 +41,36 @@ class Graph:
         self.leaves, self.numbers = list[Value](), dict[Value, float]()
         outputs = [x for x in outputs if isinstance(x, Value)]
         order = _in_order_of_use(walk(outputs).inner, made)
-        self.uses = uses = dict.fromkeys(order, 0)
-        depends: dict[Value, Any] = dict.fromkeys(inputs, _VARIES)  # a number, if it does on nothing
-        read: set[Value] = set()  # of the inputs
-        hoisted: dict[Value, None] = {}
-
-        def look(x: Value) -> None:
-            """At an operand, or output, that is a leaf."""
-            if x not in depends:
+        operands: list[tuple[Any, ...]] = [*map(operands_of, order)]
+        self.uses = uses = Counter(chain.from_iterable(operands))
+        uses.update([*outputs, *outputs])
+        varying, alone, hoisted = {*inputs}, set[Value](), dict[Value, None]()
+        for x in uses:
+            if x._rule is None and x not in varying:
                 if literal(x):
-                    depends[x] = self.numbers[x] = x._float
+                    self.numbers[x] = x._float
                 else:
-                    depends[x] = _ALONE
+                    alone.add(x)
                     self.leaves.append(x)
-            elif depends[x] is _VARIES:
-                read.add(x)
-
-        for node in order:
-            xs: tuple[Any, ...] = operands_of(node)
+        for node, xs in zip(order, operands, strict=True):
             op = node._rule.op
-            for x in xs:
-                if x in uses:
-                    uses[x] += 1
-                else:
-                    look(x)
-            found = [depends[x] for x in xs]
-            if _VARIES in found:
-                depends[node] = _VARIES
-                self.varying.append((node, op, xs))
-                if _ALONE in found:
-                    hoisted |= dict.fromkeys([x for x in xs if depends[x] is _ALONE and x in uses])
-            elif _ALONE in found:
-                depends[node] = _ALONE
-                self.alone.append((node, op, xs))
+            step = (node, op, xs)
+            if not varying.isdisjoint(xs):
+                varying.add(node)
+                self.varying.append(step)
+                if self.alone and not alone.isdisjoint(xs):
+                    hoisted |= dict.fromkeys([x for x in xs if x in alone and x._rule is not None])
+            elif not alone.isdisjoint(xs):
+                alone.add(node)
+                self.alone.append(step)
             else:
-                depends[node] = self.numbers[node] = op.evaluate(*found)
+                self.numbers[node] = op.evaluate(*[self.numbers[x] for x in xs])
                 continue
-            self.steps.append((node, op, xs))
-        for x in outputs:
-            if x not in uses:
-                look(x)
-                continue
-            uses[x] += 2
-            if depends[x] is _ALONE:
-                hoisted[x] = None
+            self.steps.append(step)
+        hoisted |= dict.fromkeys([x for x in outputs if x in alone and x._rule is not None])
         self.hoisted = [*hoisted]
         self.work = sum([len(xs) if op in ALGEBRA or vectorized(op) else 1000 * len(xs) for _, op, xs in self.alone])
-        self.nodes = len(depends) - len(inputs) + len(read)
+        self.nodes = len(uses)
 
 
 def _in_order_of_use(inner: Sequence[Any], made: Sequence[Value]) -> list[Any]:
@@ -128,9 +111,9 @@ class Lowered:
                 made = groups.applied(op, found)
             elif type(made) is Bundle:
                 if uses[node] > 1:
-                    made.wires()
+                    made.factor()
                 elif len(made.terms) > 1:
                     made.once = True
             forms[node] = made
         self.inputs = [x.wires()[0] for x in bundles]
-        self.outputs = [groups.wires_of(forms[x] if isinstance(x, Value) else float(x))[0] for x in outputs]
+        self.outputs = [groups.wire_of(forms[x] if isinstance(x, Value) else float(x)) for x in outputs]

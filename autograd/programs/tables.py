@@ -15,7 +15,7 @@ import numpy as np
 from autograd.ops import OPS, Op
 from autograd.value import BUILT_IN
 
-from .groups import ALGEBRA, ONE, Dense, Groups, Outer, Sums, Transposed
+from .groups import ALGEBRA, ONE, Dense, Groups, Outer, Row, Sums, Transposed
 
 # What the kernel has code for beside these is rows of the table, by their names: those for which elementary.py, or
 # kernel.py itself, has a function. It is looked for in their text, since they need llvmlite and tables do not.
@@ -41,6 +41,14 @@ def padded(count: int) -> int:
 
 PADDED = 16  # the lanes of a vector of float32
 OPCODES = {name: k for k, name in enumerate([*CONTROL, *ROWS])}
+
+
+class _Places(dict[Any, int]):
+    """Of numbers, in the order in which they are first asked for; by their texts those that == does not tell apart."""
+
+    def __missing__(self, x: Any) -> int:
+        key = x if x == x and x else repr(x)  # -0.0, and nan, which equals nothing
+        return self.setdefault(key, len(self))
 
 
 class Tables:
@@ -70,19 +78,18 @@ class Tables:
         total is the wire that is summed over samples, gradients the wire of each parameter's derivative;
         widths says how many numbers a sample has in each array."""
         self._constant = groups.constant
-        self._numbers, self.calls = dict[float | str, int](), list[Any]()
-        self.numbers: list[float] = []
+        self._numbers, self.calls = _Places(), list[Any]()
         order = groups.in_order()
         summed = {} if gradients is None else {p: g for p, g in gradients.items() if g is not None}
         kept = [w for wires in stores for w in wires] + list(summed.values()) + ([] if total is None else [total])
         # The vector: the layers' parameters first, which for most models are all of them, in their order.
         sources: list[int] = []
-        self._base: dict[Any, int] = {}
+        self._base: dict[Dense, int] = {}
+        bases: dict[Any, int] = {}
         for group in order:
             if isinstance(group, Dense):
-                key = tuple(map(tuple, group.parameters))
-                if key not in self._base:
-                    self._base[key] = len(sources)
+                base = self._base[group] = bases.setdefault(tuple(map(tuple, group.parameters)), len(sources))
+                if base == len(sources):
                     for row in group.parameters:
                         sources += row
         place = {p: len(sources) + i for i, p in enumerate(groups.broadcasts)}
@@ -90,15 +97,20 @@ class Tables:
         self.trained = len(sources)
         last = [-1] * len(groups.level)  # the group that reads a wire last
         for i, group in enumerate(order):
-            for w in _read_by(group):
-                last[w] = i
+            if isinstance(group, Sums):
+                for terms in group.rows:
+                    for _, a, b in terms:
+                        last[a] = last[b] = i
+            else:
+                for w in _read_by(group):
+                    last[w] = i
         for w in [*groups.broadcasts.values(), *groups.constants.values(), *kept]:
             last[w] = len(order)
         loads = [load for load in loads if last[load[2]] >= 0]
         # Slots: those that are filled once, those of inputs, then as the groups come.
         slot = [-1] * len(groups.level)
         filled = [(wire, place[p]) for p, wire in groups.broadcasts.items()]
-        filled += [(wire, self._number(float(x)) + self.trained) for x, wire in groups.constants.items()]
+        filled += [(wire, self._numbers[float(x)] + self.trained) for x, wire in groups.constants.items()]
         for k, wire in enumerate([wire for wire, _ in filled] + [wire for _, _, wire in loads]):
             slot[wire] = k
         self.slots = len(filled) + len(loads)
@@ -106,7 +118,7 @@ class Tables:
         for w, i in enumerate(last):
             if i >= 0:
                 read_last[i].append(w)
-        code: list[Any] = []
+        code: list[int] = []
         for array in sorted({array for array, _, _ in loads}):
             runs: list[list[int]] = []  # each a first column, how many follow, and their slots
             for a, column, wire in loads:
@@ -115,7 +127,7 @@ class Tables:
                         runs.append([column, 0])
                     runs[-1][1] += 1
                     runs[-1].append(slot[wire])
-            code += [[OPCODES["load"], array, sum(map(len, runs))], *runs]
+            code += [OPCODES["load"], array, sum(map(len, runs)), *[x for run in runs for x in run]]
         free: list[int] = []
         for i, group in enumerate(order):
             for w in group.out:
@@ -134,15 +146,17 @@ class Tables:
                 runs_of_sums.append([place[p]])
             runs_of_sums[-1].append(slot[wire])
         for first, *gs in runs_of_sums:
-            code += [[OPCODES["outer"], len(gs), 1, first, 1, *gs, one]]
+            code += [OPCODES["outer"], len(gs), 1, first, 1, *gs, one]
         if total is not None:
-            code += [[OPCODES["outer"], 1, 1, self.trained, 1, slot[total], one]]
+            code += [OPCODES["outer"], 1, 1, self.trained, 1, slot[total], one]
         for array, wires in enumerate(stores):
-            code += [[OPCODES["store"], array, len(wires)], [x for j, w in enumerate(wires) for x in (j, slot[w])]]
+            code += [OPCODES["store"], array, len(wires), *[x for j, w in enumerate(wires) for x in (j, slot[w])]]
+        code.append(OPCODES["end"])
         once = [OPCODES["fill"], len(filled), *[x for wire, k in filled for x in (slot[wire], k)], OPCODES["end"]]
         self.once = np.array(once, dtype=np.int32)
+        self.numbers = [*map(float, self._numbers)]
         del self._base, self._numbers, self._constant
-        self.code = np.concatenate([np.asarray(part, dtype=np.int32) for part in [*code, [OPCODES["end"]]]])
+        self.code = np.array(code, dtype=np.int32)
         self.sources, self.parameters = np.array(sources, dtype=np.int64), parameters
         self.instructions = len(order) + 1
         sizes = [len(group.out) for group in order] + [len(g.dense.xs) for g in order if isinstance(g, Outer)]
@@ -168,72 +182,62 @@ class Tables:
         )
         return {name: getattr(self, name) for name in names}
 
-    def _number(self, x: float) -> int:
-        key = x if x == x and x else repr(x)  # -0.0, and nan, which equals nothing
-        k = self._numbers.setdefault(key, len(self.numbers))
-        if k == len(self.numbers):
-            self.numbers.append(x)
-        return k
-
-    def _encode(self, group: Any, slot: list[int], code: list[Any]) -> None:
+    def _encode(self, group: Any, slot: list[int], code: list[int]) -> None:
         at = slot.__getitem__
         if isinstance(group, Dense):
             base, rows, width = self._matrix(group)
             head = [OPCODES["layer"], rows, width, base, width, 1]
-            code += [head, [*map(at, group.xs)], [*map(at, group.out)]]
+            code += [*head, *map(at, group.xs), *map(at, group.out)]
         elif isinstance(group, Transposed):
             base, rows, width = self._matrix(group.dense)
             head = [OPCODES["layer"], width, rows, base, 1, width]
-            code += [head, [*map(at, group.gs)], [*map(at, group.out)]]
+            code += [*head, *map(at, group.gs), *map(at, group.out)]
         elif isinstance(group, Outer):
             base, rows, width = self._matrix(group.dense)
             head = [OPCODES["outer"], rows, width, base, width]
-            code += [head, [*map(at, group.gs)], [*map(at, group.dense.xs)]]
+            code += [*head, *map(at, group.gs), *map(at, group.dense.xs)]
         elif isinstance(group, Sums):
-            code += self._sums(group, slot)
+            self._encode_sums(group, slot, code)
         else:
             count, op = len(group.out), group.op
             columns = [[*map(at, group.out)]]
             columns += [[*map(at, x)] if type(x) is list else [at(self._constant(x))] * count for x in group.operands]
             if vectorized(op) and not op.variadic:
-                code += [[OPCODES[op.name], count], *[x + x[-1:] * (padded(count) - count) for x in columns]]
+                more = padded(count) - count
+                code += [OPCODES[op.name], count, *[place for x in columns for place in x + x[-1:] * more]]
                 return
-            places: Any = np.array(columns, dtype=np.int32)
             if vectorized(op):
                 head = [OPCODES[op.name], count, len(columns) - 1]
             else:
                 if op not in self.calls:
                     self.calls.append(op)
                 head = [OPCODES["call"], count, len(columns) - 1, self.calls.index(op)]
-            code += [head, places.T.ravel()]
+            code += [*head, *[place for places in zip(*columns, strict=True) for place in places]]
 
-    def _sums(self, group: Sums, slot: list[int]) -> list[Any]:
-        name = (
-            "sum"
-            if group.plain and all([a == ONE or b == ONE for row in group.rows for _, a, b in row])
-            else "products"
-        )
-        code, terms = [OPCODES[name if group.plain else "weighted"], 0], -1
-        known = self._numbers.get
-        for wire, row in sorted(zip(group.out, group.rows, strict=True), key=lambda pair: len(pair[1])):
-            if len(row) != terms:
-                head, terms = len(code), len(row)
-                code += (0, terms)
-            code[head] += 1
-            code.append(slot[wire])
-            for c, a, b in row:
-                if not group.plain:
-                    k = known(c)
-                    code += (slot[a], slot[b], self.trained + (self._number(c) if k is None else k))
-                elif name == "sum":
-                    code.append(slot[a if b == ONE else b])
-                else:
-                    code += (slot[a], slot[b])
-        code[1] = len(code) - 2
-        return [code]
+    def _encode_sums(self, group: Sums, slot: list[int], code: list[int]) -> None:
+        by_length: dict[int, list[tuple[int, Row]]] = {}
+        for wire, row in zip(group.out, group.rows, strict=True):
+            by_length.setdefault(len(row), []).append((wire, row))
+        plain = group.plain
+        single = plain and all([a == ONE or b == ONE for row in group.rows for _, a, b in row])
+        start = len(code)
+        code += (OPCODES["sum" if single else "products" if plain else "weighted"], 0)
+        place, trained = self._numbers, self.trained
+        for length, rows in sorted(by_length.items()):
+            code += (len(rows), length)
+            for wire, row in rows:
+                code.append(slot[wire])
+                for c, a, b in row:
+                    if single:
+                        code.append(slot[a or b])
+                    elif plain:
+                        code += (slot[a], slot[b])
+                    else:
+                        code += (slot[a], slot[b], trained + place[c])
+        code[start + 1] = len(code) - start - 2
 
     def _matrix(self, dense: Dense) -> tuple[int, int, int]:
-        return self._base[tuple(map(tuple, dense.parameters))], len(dense.out), len(dense.xs)
+        return self._base[dense], len(dense.out), len(dense.xs)
 
 
 def _read_by(group: Any) -> list[int]:
@@ -244,6 +248,4 @@ def _read_by(group: Any) -> list[int]:
         return group.gs
     if isinstance(group, Outer):
         return [*group.gs, *group.dense.xs]
-    if isinstance(group, Sums):
-        return [w for row in group.rows for _, a, b in row for w in (a, b)]
     return [w for x in group.operands if type(x) is list for w in x]

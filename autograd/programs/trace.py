@@ -6,6 +6,7 @@ Which way it went then, it goes for every sample. So a traced Value refuses what
 import math
 import pickle
 import random
+from _thread import get_ident
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,12 +15,13 @@ import numpy as np
 
 from autograd import recording
 from autograd.node import next_moment, operands_of, walk
+from autograd.recording import modes
 from autograd.structure import Structure
 from autograd.value import Value
 
 _GENERATORS: Sequence[tuple[Callable[[], Any], Callable[[Any], None]]] = (
     (random.getstate, random.setstate),
-    (np.random.get_state, np.random.set_state),
+    (lambda: pickle.dumps(np.random.get_state()), lambda state: np.random.set_state(pickle.loads(state))),
 )
 
 
@@ -94,18 +96,22 @@ def tracing(since: int) -> Iterator[list[Value]]:
     It gives the list to which all that operations make come. What is made of plain numbers alone stays a Value."""
     made: list[Value] = []
     known: set[Value] = set()
+    thread = get_ident()
 
     def keep(node: Value) -> Value:
         if node._rule is None:
             return node
         made.append(node)
-        for x in operands_of(node):
-            if type(x) is Traced or (x not in known if x._rule is not None else x._stamp < since):
-                node.__class__ = Traced
-                break
+        if type(node._x) is Traced or type(node._y) is Traced:  # most are
+            node.__class__ = Traced
         else:
-            known.add(node)
-        if recording.is_recording():
+            for x in operands_of(node):
+                if type(x) is Traced or (x not in known if x._rule is not None else x._stamp < since):
+                    node.__class__ = Traced
+                    break
+            else:
+                known.add(node)
+        if modes[thread].graph:
             return node
         with recording.record_graph():
             return node.detach()
@@ -129,7 +135,7 @@ class Trace:
         states = [state() for state, _ in _GENERATORS]
         with tracing(self.since) as self.made:
             self.returned = f(*args)
-        self.drew = pickle.dumps(states) != pickle.dumps([state() for state, _ in _GENERATORS])
+        self.drew = states != [state() for state, _ in _GENERATORS]
         for x in (*self.inputs, *self.made):
             if type(x) is Traced:
                 x._float = math.nan  # whoever kept it finds no number there
@@ -141,16 +147,17 @@ class Trace:
         """Whether the same was done to the same Values and numbers, and none drawn, by another trace just made.
 
         leaves are those that this one closed over: their numbers may have been set since."""
-        mine, theirs = self._described(lambda x: x not in leaves), other._described(lambda x: x._stamp >= other.since)
-        return not other.drew and mine == theirs
+        return not other.drew and self._described(0, leaves) == other._described(other.since, ())
 
-    def _described(self, literal: Callable[[Value], bool]) -> list[Any]:
-        """What was done to come to the results, nodes being named by their places."""
+    def _described(self, since: int, leaves: Collection[Value]) -> list[Any]:
+        """What was done to come to the results, nodes being named by their places, and by their numbers those leaves
+        that are as new as that and not among these."""
         results = Structure(self.returned, "the result").numbers
         found = walk([x for x in results if isinstance(x, Value)])
         reached = {*found.inner}
         made = [x for x in self.made if x in reached]
-        names: dict[Value, Any] = {x: repr(x._float) for x in found.leaves if literal(x)}
+        new = [x for x in found.leaves if x._stamp >= since and x not in leaves]
+        names: dict[Value, Any] = {x: repr(x._float) for x in new}
         names |= {x: k for k, x in enumerate([*self.inputs, *made])}
         operands = [(x.op, *operands_of(x)) for x in made]
         return [[*map(names.get, xs, xs)] for xs in [*operands, results]]

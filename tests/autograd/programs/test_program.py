@@ -1,6 +1,7 @@
 """What a user holds: calls, maps, means and sums, gradients, parameters, what is refused, copies and pickles."""
 
 import copy
+import gc
 import math
 import pickle
 import random
@@ -19,7 +20,9 @@ from scipy.optimize import minimize
 
 import autograd
 from autograd import OPS, Op, StaleGraphError, TraceError, Value, custom, jit, no_grad, register
+from autograd.collector import gc_paused
 from autograd.programs import Program, compilation
+from autograd.programs.groups import Bundle, Groups
 from autograd.programs.numpy_machine import NumpyMachine
 
 ROOT = Path(autograd.__file__).parents[1]
@@ -748,6 +751,16 @@ def test_a_trace_lowers_nothing_and_the_first_result_what_it_needs(monkeypatch: 
     f.value_and_grad(X, T)
     f.value_and_grad(X[:1], T[:1])
     assert len(steps) == 1
+
+
+def test_an_analysis_leaves_nothing_to_the_garbage_collector(line: Line) -> None:
+    """Of a large graph that would take it as long as a pass of the analysis."""
+    gc.collect()
+    with gc_paused():
+        line.program.value_and_grad(X, T)
+        jit(lambda x: line.w.tanh() * x.tanh()).value_and_grad(X)
+        left = [x for x in gc.get_objects() if isinstance(x, (Groups, Bundle))]
+    assert not left
 
 
 def penalized(count: int) -> Program:

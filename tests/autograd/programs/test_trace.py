@@ -398,16 +398,16 @@ def test_a_trace_in_one_thread_is_not_seen_by_another() -> None:
 
     def f(x: Any) -> Any:
         inside.set()
-        assert go.wait(30)
+        assert go.wait(300)
         return w * x
 
     program = jit(f)
     thread = threading.Thread(target=lambda: program(1.0))
     thread.start()
-    assert inside.wait(30)
+    assert inside.wait(300)
     mine = w * 5.0
     assert type(mine) is Value
     assert mine > 1
     go.set()
-    thread.join(30)
+    thread.join(300)
     assert program.stats()["nodes"] == 3
