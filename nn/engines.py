@@ -169,8 +169,8 @@ class Compiled:
         example, refused = [x[0] for x in self._samples], ""
         try:
             with unchanged(model, loss):
-                programs = _latest.pop() if _latest else None
-                if programs is None or programs.model is not model or not programs.do_as(model, loss, example, outputs):
+                programs = _latest.pop() if _latest else Programs()
+                if programs.model is not model or not programs.do_as(model, loss, example, outputs):
                     programs = Programs()
                     if not programs.do_as(model, loss, example, outputs):
                         raise Unsuited("it does not do the same each time it is called")
@@ -193,7 +193,7 @@ class Compiled:
         if not arranged:
             raise Unsuited("what the model returns, for the metric, is not put together as an array is")
         self._compare(losses)
-        _latest.append(programs)
+        _latest[:] = [programs]
         # The vector: what the loss uses, in its order; then what else the optimizer moves, or the outputs use.
         own = type(optimizer).__module__ == Optimizer.__module__
         own = own and not {"zero_grad", "step", "_moved"} & vars(optimizer).keys()
@@ -302,7 +302,7 @@ class Compiled:
             self._numbers = self._np.array([p.data for p in self._leaves])
         if self._moved is not None:
             numbers = self._numbers if self._places is None else self._numbers[self._places]
-            self._together = Together(self._optimizer, self._moved, numbers, self._np.array)
+            self._together = Together(self._optimizer, self._moved, numbers)
         self._released = False
 
     def _reached(self) -> Any:

@@ -12,14 +12,16 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from functools import lru_cache
 from math import hypot, inf, sqrt
 from typing import Any
 
-from autograd import Value, clamp
+import autograd
+from autograd import Value, clamp, relu
 
-_ALL = -1  # in place of a parameter's index
+_ANY = -1  # in place of a parameter's index
 
 
 class Optimizer(ABC):
@@ -59,7 +61,11 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _moved(self, i: Any, p: Any, g: Any) -> Any:
-        """Where parameter i goes from p, its gradient being g. Or of all of them, as arrays: see Together."""
+        """Where parameter i goes from p, its gradient being g. It may be traced: see Together."""
+
+    def _rates(self) -> tuple[float, ...]:
+        """What changes from step to step, and is the same for all parameters."""
+        return (self.lr,)
 
     def _zeros(self) -> list[float]:
         return [0.0] * len(self.parameters)
@@ -114,8 +120,11 @@ class SGD(Optimizer):
     def _moved(self, i: Any, p: Any, g: Any) -> Any:
         if self.weight_decay:
             g = g + self.weight_decay * p
-        v = self.velocity[i] = self.momentum * self.velocity[i] + g if self.momentum else g
-        return p - self.lr * (g + self.momentum * v if self.nesterov else v)
+        (lr,) = self._rates()
+        if not self.momentum:
+            return p - lr * g
+        v = self.velocity[i] = self.momentum * self.velocity[i] + g
+        return p - lr * (g + self.momentum * v if self.nesterov else v)
 
 
 class RMSprop(Optimizer):
@@ -156,9 +165,10 @@ class RMSprop(Optimizer):
             g = g + self.weight_decay * p
         m = self.mean[i] = self.alpha * self.mean[i] + (1 - self.alpha) * g
         square = self.mean_square[i] = self.alpha * self.mean_square[i] + (1 - self.alpha) * g * g
-        spread = _above_zero(square - m * m) if self.centered else square  # rounding can take it below 0
+        spread = relu(square - m * m) if self.centered else square  # rounding can take it below 0
         v = self.velocity[i] = self.momentum * self.velocity[i] + g / (_root(spread) + self.eps)
-        return p - self.lr * v
+        (lr,) = self._rates()
+        return p - lr * v
 
 
 class Adam(Optimizer):
@@ -191,6 +201,11 @@ class Adam(Optimizer):
         self.betas, self.eps, self.weight_decay = tuple(betas), eps, weight_decay
         self.m, self.v = self._zeros(), self._zeros()
 
+    def _rates(self) -> tuple[float, ...]:
+        beta1, beta2 = self.betas
+        bias = sqrt(1 - beta2**self.steps)  # that of the root of v
+        return self.lr * bias / (1 - beta1**self.steps), self.eps * bias, self.lr * self.weight_decay
+
     def _moved(self, i: Any, p: Any, g: Any) -> Any:
         return self._adapted(i, p, g + self.weight_decay * p if self.weight_decay else g)
 
@@ -198,8 +213,8 @@ class Adam(Optimizer):
         beta1, beta2 = self.betas
         m = self.m[i] = beta1 * self.m[i] + (1 - beta1) * g
         v = self.v[i] = beta2 * self.v[i] + (1 - beta2) * g * g
-        bias = sqrt(1 - beta2**self.steps)  # that of the root of v: numbers go first, for arrays take longer
-        return p - self.lr * bias / (1 - beta1**self.steps) * m / (_root(v) + self.eps * bias)
+        rate, eps, _ = self._rates()
+        return p - rate * m / (_root(v) + eps)
 
 
 class AdamW(Adam):
@@ -223,45 +238,82 @@ class AdamW(Adam):
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def _moved(self, i: Any, p: Any, g: Any) -> Any:
-        return self._adapted(i, p - self.lr * self.weight_decay * p, g)
+        return self._adapted(i, p - self._rates()[2] * p, g)
 
 
 class Together:
-    """An optimizer's steps for many of its parameters at once: they, and all that it keeps of each, are arrays.
+    """An optimizer's steps for many of its parameters at once, by a program that moves one.
 
     The optimizer's own lists and count are as before until `release`. What is reached is replaced in one go, once a
-    step is whole: an interrupt leaves no half of one.
+    step is whole: an interrupt leaves no half of one. Needs NumPy.
     """
 
-    def __init__(self, optimizer: Optimizer, which: Sequence[int], p: Any, array: Callable[[list[float]], Any]) -> None:
+    def __init__(self, optimizer: Optimizer, which: Sequence[int], p: Any) -> None:
+        import numpy as np
+
+        state = {name: x for name, x in vars(optimizer).items() if name not in ("parameters", "lr", "steps")}
+        lists = {name: x for name, x in state.items() if isinstance(x, list)}
+        settings = tuple([(name, x) for name, x in state.items() if name not in lists])
+        self._move, kept, self._order = _program(type(optimizer), settings, tuple(lists))
+        self._lists = [lists[name] for name in kept]
         self._optimizer, self._which, self._twin = optimizer, which, copy(optimizer)
-        self._lists = {name: x for name, x in vars(optimizer).items() if isinstance(x, list) and name != "parameters"}
-        self._kept = {name: {_ALL: array([x[i] for i in which])} for name, x in self._lists.items()}
-        vars(self._twin).update(self._kept)
-        self._reached = p, optimizer.steps, [x[_ALL] for x in self._kept.values()]
+        self._rates, self._contiguous = np.empty(len(self._order)), np.ascontiguousarray
+        self._reached = np.stack([p, *[[x[i] for i in which] for x in self._lists]], axis=1), p, optimizer.steps
 
     @property
     def numbers(self) -> Any:
         """Where the parameters are."""
-        return self._reached[0]
+        return self._reached[1]
 
     def step(self, g: Any) -> None:
         """Move them, their gradient being g."""
-        p, steps, _ = self._reached
+        rows, _, steps = self._reached
         twin = self._twin
         twin.lr, twin.steps = self._optimizer.lr, steps + 1
-        moved = twin._moved(_ALL, p, g)
-        self._reached = moved, steps + 1, [x[_ALL] for x in self._kept.values()]
+        rates = twin._rates()
+        for k, place in enumerate(self._order):
+            self._rates[k] = rates[place]
+        moved = self._move.map(rows, g, params=self._rates)
+        self._reached = moved, self._contiguous(moved[:, 0]), steps + 1
 
     def release(self) -> None:
         """The optimizer has all that it keeps."""
-        _, self._optimizer.steps, arrays = self._reached
-        for x, reached in zip(self._lists.values(), arrays, strict=True):
-            if len(x) == len(reached):
-                x[:] = reached.tolist()
+        rows, _, self._optimizer.steps = self._reached
+        for x, column in zip(self._lists, rows.T[1:].tolist(), strict=True):
+            if len(x) == len(column):
+                x[:] = column
             else:
-                for i, number in zip(self._which, reached.tolist(), strict=True):
+                for i, number in zip(self._which, column, strict=True):
                     x[i] = number
+
+
+@lru_cache(maxsize=16)
+def _program(
+    kind: type[Optimizer], settings: tuple[tuple[str, Any], ...], lists: tuple[str, ...]
+) -> tuple[Any, list[str], list[int]]:
+    """A step of one parameter: of [it, what is kept of it ...] and its gradient. And what of the lists is kept, which
+    of the rates are used."""
+    from autograd import Program
+
+    twin = kind([Value(0.0)], 0.0)
+    vars(twin).update(settings, steps=1)
+    rates = [Value(x) for x in twin._rates()]
+    vars(twin).update(_rates=lambda: rates)
+
+    def moved(p: Any, g: Any, state: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        vars(twin).update({name: {_ANY: x} for name, x in state.items()})
+        return twin._moved(_ANY, p, g), {name: vars(twin)[name][_ANY] for name in state}
+
+    before = {name: Value(0.0) for name in lists}
+    _, after = moved(Value(0.0), Value(0.0), before)
+    kept = [name for name in lists if after[name] is not before[name]]
+
+    def step(row: Any, g: Any) -> list[Any]:
+        p, state = moved(row[0], g, before | dict(zip(kept, row[1:], strict=True)))
+        return [p, *[state[name] for name in kept]]
+
+    program = Program(step).trace([0.0] * (1 + len(kept)), 0.0)
+    return program, kept, [rates.index(rate) for rate in program.parameters]
 
 
 def clip_grad_norm(parameters: Iterable[Value], max_norm: float) -> float:
@@ -314,13 +366,7 @@ def _listed(parameters: Iterable[Value]) -> list[Value]:
 
 
 def _root(x: Any) -> Any:
-    """The square root of a number or of each in an array."""
-    return sqrt(x) if isinstance(x, float) else x**0.5
-
-
-def _above_zero(x: Any) -> Any:
-    """x, but 0 where it is below: of a number or of each in an array."""
-    return x * (x > 0)
+    return sqrt(x) if isinstance(x, float) else autograd.sqrt(x)  # which takes longer for a float
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -9,6 +9,8 @@ tables.py       groups in order, as tables of whole numbers
 kernel.py       the machine that runs tables, in LLVM's terms; lanes.py, elementary.py: its vectors and functions
 native.py       that machine, built for this processor and kept in a cache
 numpy_machine.py  the same in NumPy
+compilation.py  all this for one function, and what it is run with
+shards.py       rows split among threads, processes or machines; workers.py: the threads
 program.py      what a user holds
 """
 

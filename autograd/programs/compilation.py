@@ -23,6 +23,7 @@ from .trace import Trace
 LANES = 8  # one sample takes as long as so many: they are a vector of the kernel
 MUCH = 20_000  # operands: as long as the two calls of the kernel take that hoisting costs
 Shape = tuple[Any, ...]  # whole numbers, or where the parts differ the shape of each
+Direct = Callable[..., tuple[float, Any]]  # see native.Native.direct
 
 
 def machine(dtype: Any) -> Any:
@@ -45,22 +46,31 @@ class Evaluator:
 
     def __init__(self, tables: Tables, dtype: Any) -> None:
         self.tables, self.dtype = tables, dtype
-        self._runner: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_runner": None}
+        return {"tables": self.tables, "dtype": self.dtype}
 
+    @cached_property
     def runner(self) -> Any:
-        if self._runner is None:
-            self._runner = machine(self.dtype).runner(self.tables)
-        return self._runner
+        """run(numbers, arrays, outs, samples, scale): the sum and its gradient; and it fills outs."""
+        return machine(self.dtype).runner(self.tables)
+
+    @cached_property
+    def together(self) -> Any:
+        """together([what run takes ...], threads): what it gives of each; None if the machine can't."""
+        native = machine(self.dtype)
+        return native.together(self.tables) if hasattr(native, "together") else None
+
+    def outs(self, samples: int) -> list[Any]:
+        """Room for what is there of each sample."""
+        return [np.empty((samples, width), self.dtype) for width in self.tables.out_widths]
 
     def run(self, numbers: Any, arrays: list[Any], samples: int, scale: float = 1.0) -> tuple[float, Any, list[Any]]:
         """scale times the sum over samples, and the gradient of that; and what is there of each sample.
 
         numbers has those of the parameters, hoisted nodes included"""
-        outs = [np.empty((samples, width), self.dtype) for width in self.tables.out_widths]
-        total, gradient = self.runner()(numbers, arrays, outs, samples, scale)
+        outs = self.outs(samples)
+        total, gradient = self.runner(numbers, arrays, outs, samples, scale)
         return total, gradient, outs
 
 
@@ -95,7 +105,7 @@ class Compilation:
         self._completed: tuple[Any, Any] = (None, None)  # such numbers, and with them those of what is hoisted
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: x for name, x in vars(self).items() if name != "_direct"}
+        state = {name: x for name, x in vars(self).items() if name not in ("_direct", "_mapping")}
         return state | {
             "trace": None,
             "_graph": None,
@@ -115,22 +125,46 @@ class Compilation:
                 self.evaluator("hoisted gradient")
 
     @property
-    def direct(self) -> Callable[[tuple[Any, ...], str, Any], tuple[float, Any]] | None:
+    def direct(self) -> Direct | None:
         """What runs the gradient's evaluator, once it is there, with nothing in between; None if there is to be."""
         return self._direct if ("gradient", False) in self._evaluators else None
 
+    @property
+    def mapping(self) -> Callable[[tuple[Any, ...], Any], Any] | None:
+        """mapping(columns, params): the same for the results of every row, arranged; None where direct gives NaN."""
+        return self._mapping if ("rows", False) in self._evaluators else None
+
     @cached_property
-    def _direct(self) -> Callable[[tuple[Any, ...], str, Any], tuple[float, Any]] | None:
-        evaluator = self._evaluators["gradient", False]
+    def _direct(self) -> Direct | None:
+        return self._directly("gradient")
+
+    @cached_property
+    def _mapping(self) -> Callable[[tuple[Any, ...], Any], Any] | None:
+        direct, width = self._directly("rows"), len(self.returned.numbers)
+        if direct is None:
+            return None
+
+        def mapping(columns: tuple[Any, ...], params: Any) -> Any:
+            if not columns or type(columns[0]) is not np.ndarray or not columns[0].shape:
+                return None
+            out = np.empty((len(columns[0]), width), self.dtype)
+            total, _ = direct(columns, "sum", params, out)
+            return self.arranged(out) if total == total else None
+
+        return mapping
+
+    def _directly(self, what: str) -> Direct | None:
         if len(self.trained) != len(self.leaves):
             return None
-        direct = machine(self.dtype).direct(evaluator.tables, self.shapes, self.numbers)
+        direct: Direct | None = machine(self.dtype).direct(
+            self._evaluators[what, False].tables, self.shapes, self.numbers
+        )
         if direct is None or self.few == inf:
-            return direct  # type: ignore[no-any-return]
+            return direct
 
-        def of_few(columns: tuple[Any, ...], reduce: str, params: Any) -> tuple[float, Any]:
+        def of_few(columns: tuple[Any, ...], reduce: str, params: Any, out: Any = None) -> tuple[float, Any]:
             few = all([type(x) is np.ndarray and x.shape and len(x) <= self.few for x in columns])
-            return direct(columns, reduce, params) if few else (nan, None)
+            return direct(columns, reduce, params, out) if few else (nan, None)
 
         return of_few
 
@@ -159,15 +193,19 @@ class Compilation:
 
     def arranged(self, out: Any) -> Any:
         """The results of all rows, from the array that has those of a row in a row."""
-        shape = _regular(self.returned)
+        shape = self._shape
         if shape is not None:
-            return out.reshape(len(out), *shape)
+            return out if len(shape) == 1 else out.reshape(len(out), *shape)
         columns = np.ascontiguousarray(out.T)
         return self.returned.map(
             lambda part: (
                 columns[part.start] if part.shape is None else out[:, part.start : part.stop].reshape(-1, *part.shape)
             )
         )
+
+    @cached_property
+    def _shape(self) -> tuple[int, ...] | None:
+        return _regular(self.returned)
 
     # The parameters
 

@@ -807,7 +807,8 @@ class Kernel:
 
     def _build_direct(self) -> None:
         """run for `given`, a tuple of Python's: (columns, numbers of the parameters, array for the gradient, "mean" or
-        "sum"). NaN, with nothing done, if these are not arrays that can be read as they are, of the right shapes."""
+        "sum", array for what is there of each sample). NaN, with nothing done, if the columns and numbers are not
+        arrays that can be read as they are, of the right shapes."""
         (self.fields,) = self.direct.args
         self.b = b = ir.IRBuilder(self.direct.append_basic_block("entry"))
         refused = b.append_basic_block("refused")
@@ -836,7 +837,7 @@ class Kernel:
             require(b.icmp_signed("==", b.sext(within(array, NDIM, I32), I64), count))
             return within(array, DIMENSIONS)
 
-        columns, numbers, gradient, reduce = (item(self.field("given"), _i64(k)) for k in range(4))
+        columns, numbers, gradient, reduce, out = (item(self.field("given"), _i64(k)) for k in range(5))
         require(b.icmp_signed("==", within(columns, 0), count))
         shapes, arrays = self.field("shapes"), b.inttoptr(self.field("arrays"), I64.as_pointer())
 
@@ -863,6 +864,7 @@ class Kernel:
         fields |= {"parameters": within(numbers, DATA), "scaled": within(gradient, DATA)}
         for name, x in fields.items():
             b.store(x, b.gep(self.fields, [_i64(FIELDS.index(name))]))
+        b.store(within(out, DATA), b.inttoptr(self.field("outs"), I64.as_pointer()))
         b.ret(b.call(self.run, [self.fields]))
         b.position_at_end(refused)
         b.ret(F64(math.nan))

@@ -21,14 +21,17 @@ import llvmlite.binding as llvm
 import numpy as np
 from platformdirs import user_cache_path
 
+from autograd.collector import gc_paused
 from autograd.files import write_bytes
 from autograd.node import shared
 
 from .kernel import DATA, DESCR, DIMENSIONS, FIELDS, FLAGS, KIND, NDIM, WIDTH, Kernel
 from .tables import Tables
+from .workers import at_once
 
 _SOURCES = ("kernel.py", "lanes.py", "elementary.py", "tables.py")
 _PLACE = {name: k for k, name in enumerate(FIELDS)}
+_PARAMETERS, _SCALED, _SAMPLES, _SCALE = (_PLACE[name] for name in ("parameters", "scaled", "samples", "scale"))
 _CACHE_SIZE = 1024 * 1024  # bytes of slots that a block may take: most of a core's second-level cache
 _build = Lock()
 
@@ -84,7 +87,7 @@ class Scratch:
             "outs": tables.out_widths,
             "out_strides": tables.out_widths,
         }
-        self.nested = {name: (ctypes.c_int64 * len(widths))() for name, widths in sizes.items()}
+        self.nested = {name: (ctypes.c_int64 * max(1, len(widths)))() for name, widths in sizes.items()}
         self.callbacks = [_callback(op, real, lanes) for op in tables.calls]
         calls = [ctypes.cast(f, ctypes.c_void_p).value or 0 for f, _ in self.callbacks]
         self.nested["calls"] = (ctypes.c_int64 * len(calls))(*calls)
@@ -111,7 +114,21 @@ class Scratch:
             for k, width in enumerate(widths):
                 self.nested[name][k] = width
         doubles = (ctypes.c_double * len(FIELDS)).from_buffer(self.fields)
-        self.parts = self.fields, doubles, self.nested["arrays"], self.nested["outs"], self.callbacks
+        self.parts = self.fields, doubles, self.nested["arrays"], self.nested["outs"], tables.parameters
+
+    def take(self, numbers: Any, arrays: list[Any], outs: list[Any], samples: int, scale: float) -> Any:
+        """What to run on, and where the gradient then is."""
+        fields, doubles, into, outward, count = self.parts
+        gradient = np.empty(count)
+        fields[_PARAMETERS] = address(numbers)
+        fields[_SCALED] = address(gradient)
+        fields[_SAMPLES] = samples
+        doubles[_SCALE] = scale
+        for k, x in enumerate(arrays):
+            into[k] = address(x)
+        for k, x in enumerate(outs):
+            outward[k] = address(x)
+        return gradient
 
 
 def _aligned(size: int) -> Any:
@@ -131,9 +148,7 @@ class Native:
     def runner(self, tables: Tables) -> Callable[[Any, list[Any], list[Any], int, float], Any]:
         """run(numbers of the parameters, arrays, outs, samples, scale): fills outs; scale times the sum over samples,
         and its gradient."""
-        real, kernel, count, empty = self.real, self._function, tables.parameters, np.empty
-        names = ("parameters", "scaled", "samples", "scale")
-        parameters_at, scaled_at, samples_at, scale_at = (_PLACE[name] for name in names)
+        real, kernel, count = self.real, self._function, tables.parameters
         free: list[Scratch] = []  # a list is safe among threads
 
         def run(numbers: Any, arrays: list[Any], outs: list[Any], samples: int, scale: float) -> Any:
@@ -143,18 +158,9 @@ class Native:
                 scratch = free.pop()
             except IndexError:
                 scratch = Scratch(tables, real)
-            fields, doubles, into, outward, callbacks = scratch.parts
-            gradient = empty(count)
-            fields[parameters_at] = address(numbers)
-            fields[scaled_at] = address(gradient)
-            fields[samples_at] = samples
-            doubles[scale_at] = scale
-            for k, x in enumerate(arrays):
-                into[k] = address(x)
-            for k, x in enumerate(outs):
-                outward[k] = address(x)
-            total = kernel(fields)
-            for _, errors in callbacks:
+            gradient = scratch.take(numbers, arrays, outs, samples, scale)
+            total = kernel(scratch.fields)
+            for _, errors in scratch.callbacks:
                 if errors:
                     raise errors.pop()
             free.append(scratch)
@@ -162,11 +168,33 @@ class Native:
 
         return run
 
+    def together(self, tables: Tables) -> Callable[[list[Any], int], list[Any]] | None:
+        """together(a list of what run takes, threads): a list of what it gives, all at once; None if that takes Python,
+        which does one thing at a time."""
+        if tables.calls:
+            return None
+        real, kernel = self.real, self._function.address
+        free: list[Scratch] = []
+
+        def together(parts: list[Any], threads: int) -> list[Any]:
+            scratches: list[Scratch] = []
+            for _ in parts:
+                try:
+                    scratches.append(free.pop())
+                except IndexError:
+                    scratches.append(Scratch(tables, real))
+            gradients = [scratch.take(*part) for scratch, part in zip(scratches, parts, strict=True)]
+            totals = at_once(kernel, [ctypes.addressof(scratch.fields) for scratch in scratches], threads)
+            free.extend(reversed(scratches))  # in the cache of who takes the same part again
+            return [*zip(totals, gradients, strict=True)]
+
+        return together
+
     def direct(
         self, tables: Tables, shapes: Sequence[Any], numbers: Callable[[], tuple[Any, int]]
-    ) -> Callable[[tuple[Any, ...], str, Any], tuple[float, Any]] | None:
-        """direct(columns, "mean" or "sum", params or None): that and its gradient; NaN instead, if columns and params
-        are not arrays that the kernel can read as they are.
+    ) -> Callable[..., tuple[float, Any]] | None:
+        """direct(columns, "mean" or "sum", params or None, out): that and its gradient, and out is filled if it is
+        given; NaN instead, if columns and params are not arrays that the kernel can read as they are.
 
         numbers  gives those of the parameters, and when they were read
         """
@@ -198,14 +226,14 @@ class Native:
             fields.used = scratch, expected  # live as long
             return fields
 
-        def direct(columns: tuple[Any, ...], reduce: str, params: Any) -> tuple[float, Any]:
+        def direct(columns: tuple[Any, ...], reduce: str, params: Any, out: Any = None) -> tuple[float, Any]:
             nonlocal read
             if params is None:
                 params, since = read
                 if since != shared.now:
                     params, since = read = numbers()
             gradient = empty(count)
-            given = columns, params, gradient, reduce
+            given = columns, params, gradient, reduce, gradient if out is None else out
             try:
                 fields = pop()
             except IndexError:
@@ -260,7 +288,9 @@ def function(single: bool) -> Any:
         engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
         engine.finalize_object()
         # Without the types of arguments ctypes passes an array of its own as a pointer, in less time.
-        run: Any = ctypes.CFUNCTYPE(ctypes.c_double)(engine.get_function_address("run"))
+        place = engine.get_function_address("run")
+        run: Any = ctypes.CFUNCTYPE(ctypes.c_double)(place)
+        run.address = place
         run.direct = ctypes.CFUNCTYPE(ctypes.c_double)(engine.get_function_address("direct"))
         run.engine = engine  # lives as long
         run.built, run.seconds = built, perf_counter() - start
@@ -268,7 +298,8 @@ def function(single: bool) -> Any:
 
 
 def build(single: bool, machine: Any) -> bytes:
-    module = llvm.parse_assembly(str(Kernel(single).module))
+    with gc_paused():
+        module = llvm.parse_assembly(str(Kernel(single).module))
     module.verify()
     return machine.emit_object(module)  # type: ignore[no-any-return]
 

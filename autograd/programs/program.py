@@ -63,6 +63,7 @@ class Program:
         self._compilations: dict[tuple[Shape, ...], Compilation] = {}
         self._current: Compilation | None = None
         self._directs: tuple[Any, ...] = ()
+        self._mappings: tuple[Any, ...] = ()
         self._tracing = RLock()
         self.__name__ = type(f).__name__  # of an object that can be called, which has no name of its own
         update_wrapper(self, f, updated=())
@@ -143,12 +144,17 @@ class Program:
         """
         if (f := self._inlined) is not None:
             return np.array([f(*row) for row in zip(*columns, strict=True)], dtype=object)
+        for mapping in self._mappings:  # as in value_and_grad
+            out = mapping(columns, params)
+            if out is not None:
+                return out
         compilation, rows, values = self._rows(columns)
         if values:
             raise TypeError(
                 "program.map gives arrays of floats, and was given Values; right: program.sum, or their .data"
             )
         (out,) = self._run(compilation, "rows", rows, params)[2]
+        self._mappings = self._latest(self._mappings, compilation.mapping)
         return compilation.arranged(out)
 
     def mean(self, *columns: Any) -> Value:
@@ -211,9 +217,7 @@ class Program:
             if total == total:
                 return total, gradient
         total, gradient = self._number("gradient", columns, reduce, params)
-        direct = self._current.direct if self._current and self._shards.alone else None
-        if direct is not None and direct not in self._directs:
-            self._directs = (direct, *self._directs[:3])  # of the latest shapes
+        self._directs = self._latest(self._directs, self._current and self._current.direct)
         return total, gradient
 
     def stats(self) -> dict[str, Any]:
@@ -234,10 +238,14 @@ class Program:
         for compilation in self._compilations.values():
             compilation.prepare()
         state = {k: v for k, v in vars(self).items() if k not in ("_f", "_tracing", "_shards", "__wrapped__")}
-        return state | {"_f": None, "_directs": (), "_shards": Shards(self._shards.count, None)}
+        return state | {"_f": None, "_directs": (), "_mappings": (), "_shards": Shards(self._shards.count, None)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _tracing=RLock())
+
+    def _latest(self, found: tuple[Any, ...], new: Any) -> tuple[Any, ...]:
+        """Those of the latest shapes."""
+        return (new, *found[:3]) if new and new not in found and self._shards.alone else found
 
     @property
     def _inlined(self) -> Callable[..., Any] | None:

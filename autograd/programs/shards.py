@@ -1,5 +1,6 @@
 """Rows split among threads, processes or machines, and what they find put together in the order of the rows."""
 
+import os
 from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -9,7 +10,6 @@ import numpy as np
 from .compilation import Evaluator
 
 _FEWEST = 16  # rows that are worth a thread
-_AHEAD = 100  # rows that this one does, at most, until another has woken up
 
 Found = tuple[float, Any, list[Any]]
 
@@ -22,7 +22,7 @@ class Shards:
     def __init__(self, count: int, executor: Executor | None) -> None:
         self.count, self._executor = count, executor
         self._workers = max(count, getattr(executor, "_max_workers", 4))
-        self._threads: ThreadPoolExecutor | None = None
+        self._pools: dict[int, ThreadPoolExecutor] = {}  # by the process, as a fork leaves its threads behind
 
     @property
     def alone(self) -> bool:
@@ -33,21 +33,28 @@ class Shards:
         samples = len(arrays[0]) if arrays else 1
         most = self._workers if self._executor else min(self.count, samples // _FEWEST)
         count = max(1, min(most, samples))
-        ahead = 0 if self._executor or count == 1 else min(samples // count // 8, _AHEAD)
-        bounds = pairwise([0, *[ahead + (samples - ahead) * k // count for k in range(1, count + 1)]])
-        parts = [(parameters, [x[a:b] for x in arrays], b - a, scale) for a, b in bounds]
+        bounds = pairwise([samples * k // count for k in range(count + 1)])
         if self._executor is not None:
+            parts = [(parameters, [x[a:b] for x in arrays], b - a, scale) for a, b in bounds]
             futures = [self._executor.submit(evaluator.run, *part) for part in parts]
-            found = [future.result() for future in futures]
-        elif len(parts) == 1:
-            return evaluator.run(*parts[0])
+            totals, gradients, rows = zip(*[future.result() for future in futures], strict=True)
+            outs = [np.concatenate(columns) for columns in zip(*rows, strict=True)]
+        elif count == 1:
+            return evaluator.run(parameters, arrays, samples, scale)
         else:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(self.count - 1, thread_name_prefix="chainrule")
-            futures = [self._threads.submit(evaluator.run, *part) for part in parts[1:]]
-            found = [evaluator.run(*parts[0]), *[future.result() for future in futures]]
-        gradient = found[0][1]
-        for _, more, _ in found[1:]:
+            outs = evaluator.outs(samples)
+            slices = [(parameters, [x[a:b] for x in arrays], [x[a:b] for x in outs], b - a, scale) for a, b in bounds]
+            totals, gradients = zip(*self._in_threads(evaluator, slices), strict=True)
+        gradient = gradients[0]
+        for more in gradients[1:]:
             gradient = gradient + more
-        outs = [np.concatenate(columns) for columns in zip(*[outs for _, _, outs in found], strict=True)]
-        return sum([total for total, _, _ in found]), gradient, outs
+        return sum(totals), gradient, outs
+
+    def _in_threads(self, evaluator: Evaluator, parts: list[Any]) -> list[tuple[float, Any]]:
+        if evaluator.together is not None:
+            return evaluator.together(parts, self.count)  # type: ignore[no-any-return]
+        pool = self._pools.get(os.getpid())
+        if pool is None:
+            pool = self._pools[os.getpid()] = ThreadPoolExecutor(self.count - 1, thread_name_prefix="chainrule")
+        futures = [pool.submit(evaluator.runner, *part) for part in parts[1:]]
+        return [evaluator.runner(*parts[0]), *[future.result() for future in futures]]

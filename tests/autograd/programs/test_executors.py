@@ -182,7 +182,7 @@ def test_threads_work_at_once() -> None:
         seen.add(threading.get_ident())
         if len(seen) > 1:
             both.set()
-        assert both.wait(60)
+        assert both.wait(300)
         return x
 
     waiting = custom(wait_for_the_other, lambda out, x: 1.0)

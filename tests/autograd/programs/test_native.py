@@ -1,6 +1,7 @@
 """The kernel's file in the cache: built once, used by every process, never trusted; and what there is without it. The
 arrays that the kernel reads itself."""
 
+import itertools
 import math
 import os
 import pickle
@@ -42,7 +43,7 @@ def process(code: str, cache: Path, **variables: str) -> "subprocess.Popen[str]"
 
 
 def output(process: "subprocess.Popen[str]") -> str:
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return out.strip()
 
@@ -277,7 +278,7 @@ def test_with_a_broken_llvmlite_numpy_does_the_same_and_a_warning_says_so(tmp_pa
     (tmp_path / "llvmlite" / "__init__.py").write_text("raise OSError('libllvmlite.so: cannot open')")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + RUN.partition("from autograd.programs")[0]
     done = process(code + "print(found[0])\n", tmp_path / "cache")
-    number, warning = done.communicate(timeout=60)
+    number, warning = done.communicate(timeout=300)
     assert float(number) == pytest.approx(result()[0], rel=1e-14)
     assert re.search("programs run in NumPy, for llvmlite .* cannot open; right: python -m pip install", warning)
 
@@ -305,24 +306,35 @@ def test_without_numpy_the_error_names_the_extra(tmp_path: Path) -> None:
 class Weighted:
     """The square of a sum of all numbers of a sample, each by its place: w * sum((k + 1) x_k) ** 2."""
 
-    def __init__(self, dtype: Any = "float64") -> None:
+    def __init__(self, dtype: Any, through: str) -> None:
         self.w = Value(1.5)
         self.program = jit(self.loss, dtype=dtype)
+        self.through = getattr(self.program, through)
         self.slowly = 0
 
     def loss(self, *xs: Any) -> Any:
         return self.w * sum([(k + 1) * x for k, x in enumerate(flat(xs))]) ** 2
 
-    def expected(self, *columns: Any, reduce: str = "mean", w: float = 1.5) -> tuple[float, float]:
+    def squares(self, *columns: Any) -> Any:
         rows = np.concatenate([np.asarray(x, "float64").reshape(len(x), -1) for x in columns], axis=1)
-        squares = (rows @ np.arange(1, rows.shape[1] + 1)) ** 2
+        return (rows @ np.arange(1, rows.shape[1] + 1)) ** 2
+
+    def expected(self, *columns: Any, reduce: str = "mean", w: float = 1.5) -> tuple[float, float]:
+        squares = self.squares(*columns)
         found = float(squares.mean() if reduce == "mean" else squares.sum())
         return w * found, found
 
     def check(self, *columns: Any, w: float = 1.5, **options: Any) -> None:
+        unit = 1e-5 if self.program.dtype == "float32" else 1e-13
+        if self.through == self.program.map:
+            options.pop("reduce", None)
+            found, expected = self.program.map(*columns, **options), w * self.squares(*columns)
+            assert (found.dtype, found.shape) == (self.program.dtype, expected.shape)
+            assert np.abs(found - expected).max() <= unit * np.abs(expected).max()
+            return
         value, gradient = self.program.value_and_grad(*columns, **options)
         expected = self.expected(*columns, reduce=options.get("reduce", "mean"), w=w)
-        assert (value, *gradient) == pytest.approx(expected, rel=1e-5 if self.program.dtype == "float32" else 1e-13)
+        assert (value, *gradient) == pytest.approx(expected, rel=unit)
         assert type(value) is float
         assert gradient.dtype == "float64"
 
@@ -331,16 +343,16 @@ def flat(x: Any) -> list[Any]:
     return [n for part in x for n in flat(part)] if isinstance(x, (list, tuple, np.ndarray)) else [x]
 
 
-@pytest.fixture(params=["float64", "float32"])
+@pytest.fixture(params=itertools.product(["float64", "float32"], ["value_and_grad", "map"]), ids="-".join)
 def weighted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Weighted:
-    made = Weighted(request.param)
-    number = Program._number
+    made = Weighted(*request.param)
+    rows = Program._rows
 
     def slowly(*given: Any) -> Any:
         made.slowly += 1
-        return number(*given)
+        return rows(*given)
 
-    monkeypatch.setattr(Program, "_number", slowly)
+    monkeypatch.setattr(Program, "_rows", slowly)
     return made
 
 
@@ -492,15 +504,15 @@ def test_rows_that_do_not_fit_are_refused(weighted: Weighted) -> None:
     weighted.check(*columns)
     for k in range(2):
         with pytest.raises(ValueError, match="rows, where the first has"):
-            weighted.program.value_and_grad(*[x[: 6 - (k == i)] for i, x in enumerate(columns)])
+            weighted.through(*[x[: 6 - (k == i)] for i, x in enumerate(columns)])
     for reduce in ("mean", "sum"):
         with pytest.raises(ValueError, match="no rows"):
             weighted.program.value_and_grad(*[x[:0] for x in columns], reduce=reduce)
     with pytest.raises(ValueError, match="no rows"):
-        weighted.program.value_and_grad(np.zeros((), dtype), columns[1])
+        weighted.through(np.zeros((), dtype), columns[1])
     for params in (np.zeros(2), np.zeros(0), np.zeros(()), np.zeros((1, 1))):
         with pytest.raises(ValueError, match="a flat vector of 1 numbers"):
-            weighted.program.value_and_grad(*columns, params=params)
+            weighted.through(*columns, params=params)
     weighted.check(*columns)
 
 
@@ -564,6 +576,49 @@ def test_a_copy_reads_its_own_parameters(weighted: Weighted) -> None:
     for slowly in (2, 2):
         assert copied.value_and_grad(x)[0] == pytest.approx(weighted.expected(x, w=4.0)[0], rel=1e-5)
         assert weighted.slowly == slowly
+
+
+def test_results_of_rows_are_arrays_of_their_own_put_together_as_they_were() -> None:
+    f = jit(lambda x: {"sum": x[0] + x[1], "pair": [[x[0], 2.0 * x[1]]]})
+    x = numbers("float64", 20, 2)
+    first, *others = [f.map(k * x) for k in (1.0, 2.0, 3.0)]
+    for k, found in enumerate([first, *others], 1):
+        assert found["sum"].tolist() == (k * x).sum(axis=1).tolist()
+        assert found["pair"][0][1].tolist() == (k * 2 * x[:, 1]).tolist()
+    assert jit(lambda x: x[0]).map(x[:0]).shape == (0,)
+    assert f._current.mapping is not None
+    assert f.map(x[:0])["sum"].shape == (0,)
+
+
+def test_within_a_trace_the_results_of_arrays_depend_on_the_parameters() -> None:
+    w = Value(2.0)
+    inner = jit(lambda x: w * x)
+    x = np.array([1.0, 3.0])
+    assert [inner.map(x).tolist() for _ in range(3)] == [[2.0, 6.0]] * 3
+    outer = jit(lambda y: sum(inner.map(x)) * y)
+    assert outer.value_and_grad([5.0])[1].tolist() == [20.0]
+
+
+def test_a_constant_among_the_leaves_is_read_each_time() -> None:
+    w, c = Value(2.0), Value(1.0, kind="constant")
+    f = jit(lambda x: w * x + c)
+    x = np.array([1.0, 3.0])
+    for number in (1.0, 2.0, 3.0):
+        c.data = number
+        assert f.map(x).tolist() == [2.0 + number, 6.0 + number]
+        assert f.map(x, params=np.array([1.0])).tolist() == [1.0 + number, 3.0 + number]
+
+
+@pytest.mark.parametrize("rows", [1, 5000])
+def test_what_depends_on_parameters_alone_is_there_for_few_rows_and_many(rows: int) -> None:
+    ws = [Value(0.1 * k) for k in range(20)]
+    f = jit(lambda x: x * autograd.sum([w.tanh() ** 2 for w in ws]))
+    x = numbers("float64", rows)
+    for w in (0.0, 0.5, 1.0):
+        ws[0].data = w
+        expected = sum([math.tanh(v.data) ** 2 for v in ws]) * x
+        for _ in range(2):
+            assert f.map(x).tolist() == pytest.approx(expected.tolist(), rel=1e-13)
 
 
 def test_what_gives_no_number_is_not_read_directly() -> None:
