@@ -33,7 +33,7 @@ def test_the_table_has_a_row_for_each_figure() -> None:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     head, rule, *rows, empty, versions = done.stdout.splitlines()[:6]

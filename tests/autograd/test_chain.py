@@ -7,13 +7,13 @@ local derivatives, and lists every path.
 import heapq
 import math
 import sys
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice, pairwise
 from math import inf, isclose, nan, prod
 
 import pytest
+from counting import calls_at_most
 from hypothesis import assume, given, settings, strategies as st
 from strategies import alike, diamonds, labelled_values
 
@@ -200,18 +200,17 @@ def doubled(times: int, label: str = "") -> tuple[Value, Value]:
 
 
 def test_so_many_paths_that_no_float_could_count_them() -> None:
-    started = time.process_time()
     for (y, x), expected in [
         (doubled(1000), 2**1000),
         (doubled(4000), 2**4000),
         (diamonds(1000), 2**1000),
         (doubled(1000, "y"), 1),  # between labels, 2y is one step
     ]:
-        chain = Chain(y, x)
-        assert chain.count == expected
-        first = list(islice(chain.largest_paths(), 100))
+        with calls_at_most(8_000_000):
+            chain = Chain(y, x)
+            assert chain.count == expected
+            first = list(islice(chain.largest_paths(), 100))
         assert len({key(chain, edges) for edges in first}) == min(100, expected)
-    assert time.process_time() - started < 5  # of this process: others may be busy
 
 
 def test_a_hundred_thousand_edges_into_one_node() -> None:
@@ -220,11 +219,10 @@ def test_a_hundred_thousand_edges_into_one_node() -> None:
     n = 100_000
     y = autograd.dot([float(i * 7919 % n) for i in range(n)], [x] * n)
     chain = Chain(y, x)
-    started = time.process_time()
     assert chain.count == n
-    found = [edges[0].derivative for edges in islice(chain.largest_paths(), 1000)]
+    with calls_at_most(3_000_000):
+        found = [edges[0].derivative for edges in islice(chain.largest_paths(), 1000)]
     assert found == [float(n - 1 - i) for i in range(1000)]
-    assert time.process_time() - started < 5  # of this process: others may be busy
 
 
 def test_zero_derivatives_come_last() -> None:

@@ -58,16 +58,16 @@ def test_blocks_of_threads_overlap() -> None:
     def other() -> None:
         with gc_paused():
             begun.set()
-            assert ended.wait(30)
+            assert ended.wait(300)
             seen.append(gc.isenabled())
 
     with gc_paused():
         thread = threading.Thread(target=other)
         thread.start()
-        assert begun.wait(30)
+        assert begun.wait(300)
     assert not gc.isenabled()
     ended.set()
-    thread.join(30)
+    thread.join(300)
     assert seen == [False]
     assert gc.isenabled()
 

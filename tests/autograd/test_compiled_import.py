@@ -45,7 +45,7 @@ class Copy:
     def python(self, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AUTOGRAD_", "PYTHON"))}
         return subprocess.run(
-            [sys.executable, *argv], cwd=self.folder, env=kept | env, capture_output=True, encoding="utf-8", timeout=60
+            [sys.executable, *argv], cwd=self.folder, env=kept | env, capture_output=True, encoding="utf-8", timeout=300
         )
 
     def core(self, **env: str) -> tuple[bool, str, str, str]:

@@ -15,7 +15,7 @@ SIGMOID_NEURON = ["E = 0.5*(t - sigmoid(w*x + b))**2", "w=0.4", "x=0.6", "b=0.1"
 
 def draw(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "nn.cli", "draw", *argv], cwd=folder, capture_output=True, encoding="utf-8", timeout=60
+        [sys.executable, "-m", "nn.cli", "draw", *argv], cwd=folder, capture_output=True, encoding="utf-8", timeout=300
     )
 
 

@@ -439,7 +439,7 @@ def test_a_browser_lays_it_out_inline_and_as_an_image(tmp_path):
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     flags += f" --disable-component-update --disable-sync --user-data-dir={tmp_path / 'profile'} --dump-dom"
     command = ["chromium", *flags.split(), page.as_uri()]
-    dom = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout.decode()
+    dom = subprocess.run(command, capture_output=True, timeout=300, check=True).stdout.decode()
     title = re.search("<head>.*?<title>(.*?)</title>", dom, re.DOTALL)
     assert title and title[1].startswith("18|true|0|&lt;/svg&gt;&lt;b&gt;: input")
 

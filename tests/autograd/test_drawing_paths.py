@@ -6,13 +6,13 @@ The oracle lists every path of the whole graph, arrow by arrow, and works out wh
 import re
 import shutil
 import subprocess
-import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path as File
 
 import pytest
+from counting import calls_at_most
 from hypothesis import assume, given, settings
 from strategies import LABELS, labelled_values, worked_example
 
@@ -165,12 +165,11 @@ def test_the_legend_says_how_many_paths_are_not_drawn() -> None:
     )
 
 
-def test_any_number_of_paths_is_drawn_in_seconds() -> None:
-    y, x = doubled(1000)
-    start = time.perf_counter()
-    graph = draw_paths(explain(y, x))
-    assert time.perf_counter() - start < 20
-    assert "the sum of about 1.07·10^301 paths: the 6 largest are drawn, about 1.07·10^301 more are not" in graph.source
+def test_any_number_of_paths_is_drawn() -> None:
+    y, x = doubled(300)
+    with calls_at_most(5_000_000):
+        graph = draw_paths(explain(y, x))
+    assert "the sum of about 2.04·10^90 paths: the 6 largest are drawn, about 2.04·10^90 more are not" in graph.source
 
 
 def test_repeated_operands_are_paths_of_their_own_where_nothing_is_contracted() -> None:
@@ -300,10 +299,9 @@ def test_a_graph_of_a_million_nodes_is_refused_before_its_paths_are_sought() -> 
     for _ in range(250_000):
         y = y + 1.0
     explanation = explain(y, x)
-    start = time.perf_counter()
-    with pytest.raises(ValueError, match="500,001 nodes"):
+    with calls_at_most(6_000_000), pytest.raises(ValueError, match="500,001 nodes"):
         explanation.draw()
-    assert time.perf_counter() - start < 20 and "paths" not in vars(explanation)
+    assert "paths" not in vars(explanation)
 
 
 def test_a_drawn_picture_is_saved_as_it_is(tmp_path: File) -> None:
@@ -334,6 +332,6 @@ def test_a_browser_lays_the_legend_out_in_lines_inside_the_picture(tmp_path: Fil
         f'<meta charset="utf-8">{"<hr>".join(pictures)}<script>onload = () => {{ {script} }}</script>', encoding="utf-8"
     )
     command = ["chromium", *FLAGS.split(), f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
-    dom = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout.decode()
+    dom = subprocess.run(command, capture_output=True, timeout=300, check=True).stdout.decode()
     title = re.search("<head>.*?<title>(.*?)</title>", dom, re.DOTALL)
     assert title and title[1] == "6,true,false|6,true,false"

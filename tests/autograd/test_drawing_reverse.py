@@ -8,7 +8,6 @@ import math
 import re
 import shutil
 import subprocess
-import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from counting import calls_at_most
 from hypothesis import assume, given, settings, strategies as st
 from strategies import LABELS, alike, labelled_values, worked_example
 
@@ -593,18 +593,19 @@ def test_a_stale_graph_is_refused(kind: str) -> None:
         draw_backward(error)
 
 
-def test_a_graph_of_half_a_million_nodes_is_refused_or_contracted_in_seconds() -> None:
+def test_a_graph_of_fifty_thousand_nodes_is_refused_or_contracted() -> None:
     x = Value(1.0, label="x")
     y, middle = x, x
-    for i in range(250_000):
+    for i in range(25_000):
         y = y + 1.0
         middle = y if i == 100 else middle
-    start = time.perf_counter()
-    with pytest.raises(ValueError, match=r"250,001 derivatives.*max_nodes=2,000.*label the nodes.*max_nodes=\.\.\."):
+    refusal = r"25,001 derivatives.*max_nodes=2,000.*label the nodes.*max_nodes=\.\.\."
+    with calls_at_most(4_000_000), pytest.raises(ValueError, match=refusal):
         draw_backward(y)
     middle.label = "middle"
-    assert [box.name for box in Picture(draw_backward(y)).boxes] == ["x", "middle", "⟨1⟩"]
-    assert time.perf_counter() - start < 20
+    with calls_at_most(4_000_000):
+        picture = draw_backward(y)
+    assert [box.name for box in Picture(picture).boxes] == ["x", "middle", "⟨1⟩"]
 
 
 def test_numbers_that_are_none() -> None:
@@ -620,18 +621,18 @@ def test_a_rule_too_long_to_read_is_left_out() -> None:
     y = x
     for _ in range(10):
         y = y.sin() + y * x  # written out, its derivative doubles and more with each step
-    start = time.perf_counter()
-    picture = Picture(draw_backward(labelled(y, "a") * 2.0))
-    assert time.perf_counter() - start < 5 and len(picture.svg) < 20_000
+    with calls_at_most(60_000):
+        graph = draw_backward(labelled(y, "a") * 2.0)
+    assert len(Picture(graph).svg) < 20_000
 
 
-def test_many_operands_are_drawn_in_seconds() -> None:
-    start = time.perf_counter()
+def test_many_operands_are_drawn() -> None:
     nodes = [Value(1.0, label="x")]
     for i in range(60):
         nodes.append(labelled(autograd.sum(nodes) * 0.1, f"s{i}"))
-    assert draw_backward(nodes[-1]).source.count(" -> ") >= 60 * 61 / 2
-    assert time.perf_counter() - start < 5
+    with calls_at_most(8_000_000):
+        graph = draw_backward(nodes[-1])
+    assert graph.source.count(" -> ") >= 60 * 61 / 2
     with pytest.raises(ValueError, match=r"61 derivatives with 1,8\d\d arrows, over the limit of max_nodes=61"):
         draw_backward(nodes[-1], max_nodes=61)
 
@@ -693,7 +694,7 @@ def test_a_browser_lays_it_out_inside_the_picture(tmp_path: Path, dark: bool, se
     )
     command = ["chromium", *FLAGS.split(), f"--blink-settings=preferredColorScheme={setting}"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
-    dom = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout.decode()
+    dom = subprocess.run(command, capture_output=True, timeout=300, check=True).stdout.decode()
     title = re.search("<head>.*?<title>(.*?)</title>", dom, re.DOTALL)
     assert title
     scheme, injected, *rest = title[1].split("|")

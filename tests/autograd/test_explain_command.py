@@ -24,7 +24,7 @@ ARGUMENTS = [NETWORK, *(f"{name}={value}" for name, value in VALUES.items())]
 
 def run(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nn.cli", "explain", *argv]
-    return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=300)
 
 
 def test_the_textbook_chain(tmp_path: Path):

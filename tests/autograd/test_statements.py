@@ -1,8 +1,8 @@
 import math
 import pickle
-import time
 
 import pytest
+from counting import calls_at_most
 
 from autograd import OPS, Op, Value, clamp, dot, register, sigmoid, topological_order
 from autograd.statements import ALLOWED, StatementError, evaluate
@@ -209,10 +209,8 @@ def test_the_caret_stays_under_its_column_in_a_long_line():
     ids=lambda text: text[:8],
 )
 def test_bombs_are_refused_quickly(text: str):
-    start = time.perf_counter()
-    with pytest.raises(StatementError):
+    with calls_at_most(8_000_000), pytest.raises(StatementError):
         evaluate(text, x=1.0)
-    assert time.perf_counter() - start < 5
 
 
 def test_long_sums():

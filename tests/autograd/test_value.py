@@ -385,12 +385,12 @@ def test_no_grad_is_of_one_thread() -> None:
     def work() -> None:
         with autograd.no_grad():
             inside.set()
-            go.wait(10)
+            go.wait(300)
             seen["there"] = (x * x).op
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert inside.wait(10)
+    assert inside.wait(300)
     seen["here"] = (x * x).op
     go.set()
     thread.join()

@@ -39,7 +39,7 @@ def run(folder: Path, *argv: str | Path, **environment: str) -> subprocess.Compl
         cwd=folder,
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
         env=os.environ | environment,
     )
 
@@ -493,7 +493,7 @@ def test_interrupting_is_quiet(tmp_path: Path):
             while "network" not in process.stdout.readline():
                 pass
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=300)
         finally:
             process.kill()
     assert (process.returncode, err) == (130, "")

@@ -230,7 +230,8 @@ def test_counts_out_of_range_are_refused_by_name(options):
 def test_an_optimizer_class_or_a_loss_without_a_graph_is_refused():
     with pytest.raises(TypeError, match=r"right: optimizer=Adam\(model\.parameters\(\)\)"):
         fit(line(), X, Y, optimizer=Adam)
-    with pytest.raises(TypeError, match="nothing can be learnt"):
+    by_node = pytest.warns(UserWarning, match="goes node by node")
+    with by_node, pytest.raises(TypeError, match="nothing can be learnt"):
         fit(line(), X, Y, loss=lambda output, target: output.data - target)
 
 
@@ -265,7 +266,8 @@ def test_a_loss_that_goes_infinite_within_an_epoch_names_its_sample():
     inputs = [[1.0], [1.0]]
     inputs[order[1]] = [1e200]
 
-    with pytest.raises(FloatingPointError, match=f"inf at epoch 0, sample {order[1]}: pow"):
+    by_node = pytest.warns(UserWarning, match="goes node by node")
+    with by_node, pytest.raises(FloatingPointError, match=f"inf at epoch 0, sample {order[1]}: pow"):
         fit(
             model, inputs, [0.0, 0.0], loss=lambda o, t: (o - t) ** 2 if abs(o.data) != 1e200 else o * 0,
             optimizer=SGD(model.parameters(), lr=2.0), batch_size=1, seed=0,
