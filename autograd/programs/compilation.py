@@ -58,8 +58,7 @@ class Evaluator:
     @cached_property
     def together(self) -> Any:
         """together([what run takes ...], threads): what it gives of each; None if the machine can't."""
-        native = machine(self.dtype)
-        return native.together(self.tables) if hasattr(native, "together") else None
+        return machine(self.dtype).together(self.tables)
 
     def outs(self, samples: int) -> list[Any]:
         """Room for what is there of each sample."""

@@ -45,6 +45,9 @@ class NumpyMachine:
     def direct(self, *given: Any) -> None:
         """None: there is no such way here."""
 
+    def together(self, *given: Any) -> None:
+        """None, too: each part runs in a thread of Python's pool."""
+
     def _execute(
         self, code: Any, tables: Tables, slots: Any, vector: Any, gradient: Any, arrays: list[Any], outs: list[Any]
     ) -> None:
