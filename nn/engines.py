@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from math import isclose, isfinite
 from typing import Any, Protocol
+from weakref import ref
 
-from autograd import Value, mean, no_grad
+from autograd import OPS, Value, mean, no_grad
 from autograd.hooks import hooked
 from autograd.node import set_numbers, shared
 from autograd.recording import in_words, modes, record_lines
@@ -126,24 +127,46 @@ class Unsuited(Exception):
 
 
 class Programs:
-    """Of each sample's loss, and of its outputs: for one fit, and for the next if that has them do the same."""
+    """Of each sample's loss, and of its outputs: for one fit, and for the next if that has them do the same.
+
+    They hold neither model nor loss, which whoever uses them does.
+    """
 
     def __init__(self) -> None:
         from autograd import Program
 
-        self.model: Any = None
-        self.losses = Program(lambda x, t: self._loss(self.model(x), t))
-        self.outputs = Program(lambda x: self.model(x))
+        self.model = self.loss = _nothing
+        self.losses = Program(lambda x, t: self.loss()(self.model()(x), t))
+        self.outputs = Program(lambda x: self.model()(x))
 
     def do_as(self, model: Model, loss: Loss, example: Sequence[Any], outputs: bool) -> bool:
         """Whether they do what these do, each time: they are traced if they were not yet, and then once more."""
-        self.model, self._loss = model, loss
+        self.model, self.loss = _held(model, _latest.clear), _held(loss)
         programs = [self.losses.trace(*example), *([self.outputs.trace(example[0])] if outputs else [])]
         trained = [tuple([p for p in x.leaves if p.kind != CONSTANT]) for x in programs]
-        return all([x.parameters == p and (not p or x.traces_alike()) for x, p in zip(programs, trained, strict=True)])
+        if not trained[0]:
+            return not self.losses.parameters  # there is nothing to train
+        return all([x.parameters == p and x.traces_alike() for x, p in zip(programs, trained, strict=True)])
+
+    def keep(self) -> None:
+        """For the next fit; but what the partials of an operation of one's own depend on no trace shows."""
+        operations = self.losses.operations
+        _latest[:] = [self] if all([OPS.get(op.name) is op for op in operations]) else []
 
 
 _latest: list[Programs] = []  # those of the latest fit, or none
+
+
+def _nothing() -> Any:
+    return None
+
+
+def _held(x: Any, gone: Callable[[], Any] = _nothing) -> Callable[[], Any]:
+    """What gives x while somebody else holds it, and calls gone once nobody does."""
+    try:
+        return ref(x, lambda _: gone())
+    except TypeError:  # its class has slots, and none for that
+        return lambda: x
 
 
 class Compiled:
@@ -170,7 +193,7 @@ class Compiled:
         try:
             with unchanged(model, loss):
                 programs = _latest.pop() if _latest else Programs()
-                if programs.model is not model or not programs.do_as(model, loss, example, outputs):
+                if programs.model() is not model or not programs.do_as(model, loss, example, outputs):
                     programs = Programs()
                     if not programs.do_as(model, loss, example, outputs):
                         raise Unsuited("it does not do the same each time it is called")
@@ -193,7 +216,7 @@ class Compiled:
         if not arranged:
             raise Unsuited("what the model returns, for the metric, is not put together as an array is")
         self._compare(losses)
-        _latest[:] = [programs]
+        programs.keep()
         # The vector: what the loss uses, in its order; then what else the optimizer moves, or the outputs use.
         own = type(optimizer).__module__ == Optimizer.__module__
         own = own and not {"zero_grad", "step", "_moved"} & vars(optimizer).keys()

@@ -251,11 +251,8 @@ class Together:
     def __init__(self, optimizer: Optimizer, which: Sequence[int], p: Any) -> None:
         import numpy as np
 
-        state = {name: x for name, x in vars(optimizer).items() if name not in ("parameters", "lr", "steps")}
-        lists = {name: x for name, x in state.items() if isinstance(x, list)}
-        settings = tuple([(name, x) for name, x in state.items() if name not in lists])
-        self._move, kept, self._order = _program(type(optimizer), settings, tuple(lists))
-        self._lists = [lists[name] for name in kept]
+        self._move, kept, self._order = _program(type(optimizer), _settings(optimizer))
+        self._lists = [getattr(optimizer, name) for name in kept]
         self._optimizer, self._which, self._twin = optimizer, which, copy(optimizer)
         self._rates, self._contiguous = np.empty(len(self._order)), np.ascontiguousarray
         self._reached = np.stack([p, *[[x[i] for i in which] for x in self._lists]], axis=1), p, optimizer.steps
@@ -272,7 +269,7 @@ class Together:
         twin.lr, twin.steps = self._optimizer.lr, steps + 1
         rates = twin._rates()
         for k, place in enumerate(self._order):
-            self._rates[k] = rates[place]
+            self._rates[k] = 1.0 * rates[place]  # refuses None, which NumPy makes nan of
         moved = self._move.map(rows, g, params=self._rates)
         self._reached = moved, self._contiguous(moved[:, 0]), steps + 1
 
@@ -287,15 +284,32 @@ class Together:
                     x[i] = number
 
 
+def _fresh(kind: type[Optimizer]) -> tuple[Optimizer, list[str]]:
+    """An optimizer of that kind, and what it keeps of each parameter."""
+    optimizer = kind([Value(0.0)], 0.0)
+    return optimizer, [name for name, x in vars(optimizer).items() if isinstance(x, list) and name != "parameters"]
+
+
+def _settings(optimizer: Optimizer) -> tuple[tuple[str, Any], ...]:
+    """What its steps depend on, but for what changes from step to step; in numbers and tuples of them."""
+    fresh, lists = _fresh(type(optimizer))
+    settings = [(name, x, getattr(optimizer, name)) for name, x in vars(fresh).items()]
+    return tuple(
+        [
+            (name, tuple(map(float, given)) if isinstance(x, tuple) else float(given))
+            for name, x, given in settings
+            if name not in ("parameters", "lr", "steps", *lists)
+        ]
+    )
+
+
 @lru_cache(maxsize=16)
-def _program(
-    kind: type[Optimizer], settings: tuple[tuple[str, Any], ...], lists: tuple[str, ...]
-) -> tuple[Any, list[str], list[int]]:
-    """A step of one parameter: of [it, what is kept of it ...] and its gradient. And what of the lists is kept, which
-    of the rates are used."""
+def _program(kind: type[Optimizer], settings: tuple[tuple[str, Any], ...]) -> tuple[Any, list[str], list[int]]:
+    """A step of one parameter: of [it, what is kept of it ...] and its gradient. And what is kept, where it is not
+    just as before; and which of the rates are used."""
     from autograd import Program
 
-    twin = kind([Value(0.0)], 0.0)
+    twin, lists = _fresh(kind)
     vars(twin).update(settings, steps=1)
     rates = [Value(x) for x in twin._rates()]
     vars(twin).update(_rates=lambda: rates)

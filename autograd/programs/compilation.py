@@ -95,6 +95,7 @@ class Compilation:
         self.dtype, self.name = dtype, getattr(f, "__name__", type(f).__name__)
         self.shapes, self.widths = shapes, [width_of(shape) for shape in shapes]
         self.nodes, self.leaves = graph.nodes, graph.leaves
+        self.operations = frozenset([x.op for x in self.trace.made if x.op is not None])
         few = MUCH // graph.work if graph.work else inf
         self.few = few if few >= LANES else 0
         self.trained = [k for k, x in enumerate(self.leaves) if x.kind != CONSTANT]
@@ -139,7 +140,7 @@ class Compilation:
 
     @cached_property
     def _mapping(self) -> Callable[[tuple[Any, ...], Any], Any] | None:
-        direct, width = self._directly("rows"), len(self.returned.numbers)
+        direct, (width,) = self._directly("rows"), self._evaluators["rows", False].tables.out_widths
         if direct is None:
             return None
 

@@ -422,7 +422,7 @@ class Groups:
     def apply(self, level: int, op: Op, operands: list[Any], fixed: bool) -> Apply:
         """The group for rows of such operands. If nobody asks for partials, which a float may make simpler, none of
         them is fixed, so that more rows are in the same."""
-        key: Any = (level, op)
+        key: Any = (level, op, len(operands))
         if fixed:
             key = (level, op, *[repr(x) if type(x) is float else None for x in operands])
         group: Apply | None = self.groups.get(key)

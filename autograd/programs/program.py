@@ -115,6 +115,16 @@ class Program:
         """
         return tuple(self._traced().leaves)
 
+    @property
+    def operations(self) -> frozenset[Op]:
+        """The rows of the table that f applied, and rows that are not in it.
+
+        >>> from autograd import jit
+        >>> sorted([op.name for op in jit(lambda x: (2 * x).tanh()).trace(0.0).operations])
+        ['mul', 'tanh']
+        """
+        return self._traced().operations
+
     def __call__(self, *sample: Any) -> Any:
         """f of one sample: what f returns, in floats. Within a function that is traced, the program is f.
 

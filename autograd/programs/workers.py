@@ -9,7 +9,7 @@ never waits for a thread that may not come, be it asleep, slow to wake or left b
 import ctypes
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from threading import Event, Thread
 from typing import Any
@@ -34,7 +34,10 @@ class Worker:
         self.word = ctypes.c_int64.from_address(self.address)
         self.word.value = ASLEEP
         self._called = Event()
-        Thread(target=self._serve, args=_functions()[:1], name="chainrule", daemon=True).start()
+        thread = Thread(target=self._serve, args=_functions()[:1], name="chainrule", daemon=True)
+        with suppress(RuntimeError):  # there are as many as the system allows
+            thread.start()
+        self.comes = thread.is_alive()
 
     def call(self) -> None:
         """Have it wake up, if it sleeps."""
@@ -73,7 +76,8 @@ def at_once(function: int, arguments: list[int], threads: int) -> list[float]:
         _, share = _functions()
         share(_words(own, len(handed), *handed))  # one call, which no KeyboardInterrupt leaves before all is done
     finally:
-        _idle.extend(reversed(workers))  # the same one for the same part, which is in its cache
+        # The same one for the same part, which is in its cache.
+        _idle.extend([worker for worker in reversed(workers) if worker.comes])
     found = [0.0] * len(arguments)
     for k, task in enumerate(tasks):
         found[k::count] = (ctypes.c_double * len(task)).from_buffer(task)[3::2]

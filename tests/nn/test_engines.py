@@ -1,10 +1,12 @@
 """Both engines of fit, node by node and with programs: the same numbers, and the same that a user sees of them."""
 
+import gc
 import math
 import random
 import re
 import sys
 import warnings
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -755,6 +757,104 @@ def test_the_programs_of_the_fit_before_serve_what_does_the_same(change, metric,
     assert first == again == (1 if metric is None else 2) and (changed > again) == ("numbers" not in change)
     assert ends[1][0] == pytest.approx(ends[0][0], rel=1e-9)
     assert ends[1][1] == pytest.approx(ends[0][1], rel=1e-9)
+
+
+def test_an_operation_of_ones_own_is_looked_at_anew():
+    by = {"scale": 1.0}
+    row = Op("scaled_square", lambda x: by["scale"] * x * x, partials=(lambda out, x: 2 * by["scale"] * x,))
+    w = Value(0.5)
+
+    class Model:
+        def __call__(self, x):
+            return Value.apply_op(row, [w * x])
+
+        def parameters(self):
+            return [w]
+
+    model, found = Model(), []
+    for by["scale"] in (1.0, 3.0):
+        fit(model, [1.0, 2.0], [1.0, 2.0], optimizer=SGD([w], lr=0.0), epochs=1)
+        found.append(w.grad)
+    assert found == [-4.75, 11.25]
+
+
+def test_outputs_without_parameters_are_looked_at_anew():
+    class Model:
+        s, k = Value(0.5), 1.0
+
+        def __call__(self, x):
+            return [x * 1.0, x * self.k]
+
+        def parameters(self):
+            return [self.s]
+
+    model, seen = Model(), []
+
+    def loss(outputs, target):
+        return (model.s * outputs[0] - target) ** 2
+
+    for model.k in (1.0, 7.0):
+        fit(
+            model, [1.0, 2.0], [1.0, 2.0], loss=loss, epochs=1,
+            metric=lambda outputs, targets: seen.append(outputs[1][1].data) or 0.0,
+        )  # fmt: skip
+    assert seen == [2.0, 14.0]
+
+
+def test_what_was_all_frozen_since_is_not_trained():
+    model = MLP(2, [1], seed=0)
+    fit(model, X, REAL, epochs=2)
+    state = model.state_dict()
+    frozen = model.parameters()
+    for p in frozen:
+        p.kind, p.grad = "constant", 0.5
+    losses = fit(model, X, REAL, epochs=2, optimizer=SGD([Value(0.0)])).loss
+    assert model.state_dict() == state and losses[0] == losses[1]
+    assert [p.grad for p in frozen] == [0.5] * 3
+
+
+def test_a_model_is_kept_no_longer_than_by_its_user():
+    model, held = MLP(2, [1], seed=0), Module()
+    fit(model, X, REAL, loss=lambda o, t, held=held: mse_loss(o, t), epochs=2)
+    gone = weakref.ref(model), weakref.ref(model.layers[0]), weakref.ref(held), weakref.ref(model.parameters()[0])
+    del model, held
+    gc.collect()
+    assert [x() for x in gone] == [None] * 4
+
+
+@pytest.mark.parametrize("change", [
+    lambda o: setattr(o, "betas", [0.5, 0.9]),
+    lambda o: setattr(o, "betas", np.array([0.5, 0.9])),
+    lambda o: setattr(o, "weight_decay", np.array(0.1)),
+    lambda o: setattr(o, "eps", 1),
+    lambda o: setattr(o, "notes", {"a": [1]}),
+    lambda o: setattr(o, "m", np.array(o.m)),
+    lambda o: setattr(o, "seen", [1.0, 2.0]),
+    lambda o: setattr(o, "lr", np.float64(0.25)),
+    lambda o: None,
+])  # fmt: skip
+def test_what_is_set_on_an_optimizer_by_hand(change):
+    ends = []
+    for jit in (False, True):
+        model = MLP(2, [3, 1], activation="tanh", seed=0)
+        optimizer = Adam(model.parameters(), lr=0.1)
+        for _ in range(2):
+            fit(model, X, REAL, optimizer=optimizer, epochs=3, jit=jit)
+            change(optimizer)
+        ends.append([model.state_dict(), *map(list, (optimizer.m, optimizer.v))])
+    for slow, fast in zip(*ends, strict=True):
+        assert fast == pytest.approx(slow, rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("lr", [None, "0.1"])
+def test_a_learning_rate_that_is_no_number_moves_nothing(lr, jit):
+    model = MLP(2, [1], seed=0)
+    state, optimizer = model.state_dict(), SGD(model.parameters())
+    optimizer.lr = lr
+    with pytest.raises((TypeError, ValueError)):
+        fit(model, X, REAL, optimizer=optimizer, epochs=1, jit=jit)
+    assert model.state_dict() == state
 
 
 def test_the_programs_of_the_fit_before_serve_its_model_only():

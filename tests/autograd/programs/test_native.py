@@ -590,6 +590,31 @@ def test_results_of_rows_are_arrays_of_their_own_put_together_as_they_were() -> 
     assert f.map(x[:0])["sum"].shape == (0,)
 
 
+def test_operations_of_more_and_of_fewer_operands_on_one_level() -> None:
+    w = Value(1.0)
+
+    def f(x: Any) -> Any:
+        sums = autograd.logsumexp([x * w, w]) + autograd.logsumexp([x * w, x * x, w * x + 1])
+        return sums + autograd.logsumexp([w, x])
+
+    x = np.array([0.5, -1.0])
+    expected = [f(Value(k)) for k in x.tolist()]
+    assert jit(f).map(x).tolist() == pytest.approx([y.data for y in expected], rel=1e-14)
+    autograd.sum(expected).backward()
+    assert jit(f).value_and_grad(x, reduce="sum")[1].tolist() == pytest.approx([w.grad], rel=1e-14)
+
+
+def test_what_was_unpickled_gives_all_results_again_and_again() -> None:
+    w = Value(2.0)
+    for f in (lambda x: (w * x).tanh(), lambda x: [w * x, x], lambda x: {"a": [w * x], "b": x}):
+        program = jit(f).trace(0.0)
+        unpickled = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(program))))
+        for rows in (1, 5, 40):
+            expected = program.map(numbers("float64", rows))
+            for _ in range(3):
+                assert repr(unpickled.map(numbers("float64", rows))) == repr(expected)
+
+
 def test_within_a_trace_the_results_of_arrays_depend_on_the_parameters() -> None:
     w = Value(2.0)
     inner = jit(lambda x: w * x)

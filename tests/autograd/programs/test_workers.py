@@ -147,12 +147,27 @@ def test_a_worker_that_does_not_come_is_not_waited_for(monkeypatch: pytest.Monke
     with monkeypatch.context() as without_threads:
         without_threads.setattr(threading.Thread, "start", lambda self: None)
         new += [workers.Worker(), workers.Worker()]
+    for worker in new:
+        worker.comes = True
     split = program(threads=3)
     value, gradient = split.value_and_grad(ROWS, TARGETS)
     assert [worker.word.value for worker in new] == [workers.ASLEEP] * 2
     new.clear()
     again, gradient_again = split.value_and_grad(ROWS, TARGETS)
     assert (value, gradient.tolist()) == (again, gradient_again.tolist())
+
+
+def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch: pytest.MonkeyPatch, new: list[Any]) -> None:
+    def refuse(self: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        value, gradient = program(threads=3).value_and_grad(ROWS, TARGETS)
+    assert not new
+    again, gradient_again = program(threads=3).value_and_grad(ROWS, TARGETS)
+    assert (value, gradient.tolist()) == (again, gradient_again.tolist())
+    assert len(new) == 2
 
 
 def test_workers_serve_all_programs(new: list[Any]) -> None:
