@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import pairwise
 from threading import Event, Thread
 from typing import Any
 
@@ -61,9 +62,14 @@ def at_once(function: int, arguments: list[int], threads: int) -> list[float]:
     function  where it is in memory; it takes a whole number and does not need Python
     """
     count = min(threads, len(arguments), _processors())
-    parts = [arguments[k::count] for k in range(count)]
-    tasks = [_words(function, 2 * len(part), *[n for x in part for n in (x, 0)]) for part in parts]
-    own, *others = map(ctypes.addressof, tasks)
+    words: Any = (ctypes.c_int64 * (4 * count + 2 * len(arguments)))()
+    place = ctypes.addressof(words)
+    starts, tasks = list[int](), list[int]()  # what share takes, its 2 * count words, is followed by these
+    for k in range(count):
+        starts.append(2 * count + len(tasks))
+        part = [n for x in arguments[k::count] for n in (x, 0)]
+        tasks += (function, len(part), *part)
+    own, *others = [place + 8 * start for start in starts]
     workers: list[Worker] = []
     try:
         for _ in others:
@@ -73,19 +79,15 @@ def at_once(function: int, arguments: list[int], threads: int) -> list[float]:
                 workers.append(Worker())
             workers[-1].call()
         handed = [n for task, worker in zip(others, workers, strict=True) for n in (task, worker.address)]
-        _, share = _functions()
-        share(_words(own, len(handed), *handed))  # one call, which no KeyboardInterrupt leaves before all is done
+        words[:] = [own, len(handed), *handed, *tasks]
+        _functions()[1](words)  # share; one call, which no KeyboardInterrupt leaves before all is done
     finally:
         # The same one for the same part, which is in its cache.
         _idle.extend([worker for worker in reversed(workers) if worker.comes])
-    found = [0.0] * len(arguments)
-    for k, task in enumerate(tasks):
-        found[k::count] = (ctypes.c_double * len(task)).from_buffer(task)[3::2]
+    found, results = [0.0] * len(arguments), (ctypes.c_double * len(words)).from_buffer(words)
+    for k, (start, end) in enumerate(pairwise([*starts, len(words)])):
+        found[k::count] = results[start + 3 : end : 2]
     return found
-
-
-def _words(*numbers: int) -> Any:
-    return (ctypes.c_int64 * len(numbers))(*numbers)
 
 
 def _processors() -> int:
