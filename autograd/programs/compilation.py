@@ -12,6 +12,7 @@ import numpy as np
 
 from autograd.collector import gc_paused
 from autograd.node import shared
+from autograd.ops import Op
 from autograd.structure import Structure
 from autograd.value import CONSTANT
 
@@ -95,7 +96,6 @@ class Compilation:
         self.dtype, self.name = dtype, getattr(f, "__name__", type(f).__name__)
         self.shapes, self.widths = shapes, [width_of(shape) for shape in shapes]
         self.nodes, self.leaves = graph.nodes, graph.leaves
-        self.operations = frozenset([x.op for x in self.trace.made if x.op is not None])
         few = MUCH // graph.work if graph.work else inf
         self.few = few if few >= LANES else 0
         self.trained = [k for k, x in enumerate(self.leaves) if x.kind != CONSTANT]
@@ -183,6 +183,12 @@ class Compilation:
             for x, number in zip(self.parameters, before, strict=True):
                 x._float = number
         return self.trace.is_like(other, {*self.leaves})
+
+    @property
+    def operations(self) -> frozenset[Op]:
+        if self.trace is None:
+            raise ValueError("the program came here without its trace; right: ask where it was traced")
+        return frozenset([x.op for x in self.trace.made if x.op is not None])
 
     def require_number(self) -> None:
         if not self.returned.is_number:

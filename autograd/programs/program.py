@@ -117,7 +117,7 @@ class Program:
 
     @property
     def operations(self) -> frozenset[Op]:
-        """The rows of the table that f applied, and rows that are not in it.
+        """The rows of the table that f applied, and rows that are not in it. Raises ValueError if it was unpickled.
 
         >>> from autograd import jit
         >>> sorted([op.name for op in jit(lambda x: (2 * x).tanh()).trace(0.0).operations])

@@ -1084,3 +1084,11 @@ def test_partials_that_cannot_be_traced_are_named() -> None:
         assert program(2.0) == op.evaluate(2.0)
         with pytest.raises(TraceError, match=rf"the partials of <Op {op.name}\(x\)> fail under jit, .* right: lambda"):
             program.value_and_grad([2.0])
+
+
+def test_operations_are_those_of_the_trace_and_do_not_travel() -> None:
+    w = Value(2.0)
+    program = jit(lambda x: autograd.where(autograd.greater(x, 0.0), w * x, x)).trace(0.0)
+    assert sorted([op.name for op in program.operations]) == ["greater", "mul", "where"]
+    with pytest.raises(ValueError, match="came here without its trace"):
+        _ = pickle.loads(pickle.dumps(program)).operations
